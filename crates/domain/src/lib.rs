@@ -1,0 +1,38 @@
+//! The nouns of Wharfinger: ids, names, specs, resources, states and what is legal in them, and the one [`Error`].
+//!
+//! No I/O, no async, no wire format of anybody else. Every other crate speaks in these types; Docker's JSON, the protos
+//! and the rows each convert once, at their own edge.
+
+pub mod endpoint;
+pub mod error;
+pub mod exec;
+pub mod health;
+pub mod host;
+pub mod id;
+pub mod image;
+pub mod name;
+pub mod new_container;
+pub mod observation;
+pub mod reference;
+pub mod resources;
+pub mod signal;
+pub mod spec;
+pub mod status;
+pub mod tenant;
+
+pub use endpoint::Endpoint;
+pub use error::{Error, Kind, Result};
+pub use exec::{ExecRecord, ExecSpec};
+pub use health::{Health, HealthStatus, Healthcheck, ProbeResult};
+pub use host::{Host, HostFacts, HostState};
+pub use id::{ContainerId, CredentialId, Digest, ExecId, HostId, NetworkId, TenantId};
+pub use image::{ImageRootfs, Layer};
+pub use name::ContainerName;
+pub use new_container::NewContainer;
+pub use observation::{ExecObservation, Observation};
+pub use reference::ImageRef;
+pub use resources::Resources;
+pub use signal::Signal;
+pub use spec::ContainerSpec;
+pub use status::Status;
+pub use tenant::{Role, TenantRecord};
