@@ -1,0 +1,157 @@
+//! The certificate authority: a root and two intermediates in a directory of files.
+//!
+//! The root's key is needed only while the authority is made; an operator may move `root.key` to a safe, and everything
+//! here goes on working. `ca.pem` of a tenant holds the tenants' intermediate *and* the root, since OpenSSL wants a chain
+//! up to a self-signed certificate, while roles get the `infra` intermediate alone (see the crate's text).
+
+use std::{
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use domain::{CredentialId, Error, Result, Role, TenantRecord};
+use inventory::CredentialRecord;
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Bundle, ClientName, RoleIdentity,
+    bundle::{create_private_dir, write_file},
+    leaf::{self, Names, Use},
+    name::check_user,
+};
+
+const ROOT_YEARS: u32 = 20;
+const INTERMEDIATE_YEARS: u32 = 10;
+/// The endpoint's own certificate is made anew at each start.
+const ENDPOINT_DAYS: u32 = 365;
+
+/// Signs certificates for roles, endpoints and clients.
+pub struct Authority {
+    root_pem: String,
+    infra: Intermediate,
+    tenants: Intermediate,
+}
+
+struct Intermediate {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Opens the authority in `dir`, or makes one. Safe against a second process that does the same, and against a crash:
+    /// the directory appears complete or not at all.
+    pub fn open_or_create(dir: &Path) -> Result<Self> {
+        if !dir.join("root.pem").exists() {
+            create(dir).map_err(|e| Error::because(format!("creating the authority in {}", dir.display()), e))?;
+        }
+        Self::open(dir)
+    }
+
+    fn open(dir: &Path) -> Result<Self> {
+        let root_pem = read(&dir.join("root.pem"))?;
+        let infra = Intermediate::open(dir, "infra")?;
+        let tenants = Intermediate::open(dir, "tenants")?;
+        Ok(Self { root_pem, infra, tenants })
+    }
+
+    /// For one of our own processes: both client and server, known by URI and DNS name.
+    pub fn issue_role(&self, role: &RoleIdentity, ips: &[IpAddr], days: u32) -> Result<Bundle> {
+        let names = Names { uri: Some(role.uri()), dns: vec![role.dns_name()], ips: ips.to_vec() };
+        let (params, _) = leaf::leaf(&role.dns_name(), names, Use::Both, days)?;
+        let (cert_pem, key_pem, _) = self.infra.sign(&params)?;
+        Ok(Bundle { ca_pem: self.infra.pem.clone(), cert_pem, key_pem })
+    }
+
+    /// For the Docker endpoint: what clients see. `ca_pem` is what it asks of clients: the tenants' intermediate alone.
+    pub fn issue_endpoint(&self, names: &[String], ips: &[IpAddr]) -> Result<Bundle> {
+        let common_name = names.first().cloned().or_else(|| ips.first().map(IpAddr::to_string));
+        let common_name = common_name.ok_or_else(|| Error::invalid("an endpoint needs a name or an address"))?;
+        let names = Names { uri: None, dns: names.to_vec(), ips: ips.to_vec() };
+        let (params, _) = leaf::leaf(&common_name, names, Use::Server, ENDPOINT_DAYS)?;
+        let (cert_pem, key_pem, _) = self.tenants.sign(&params)?;
+        Ok(Bundle { ca_pem: self.tenants.pem.clone(), cert_pem, key_pem })
+    }
+
+    /// For a user of a tenant. The record has yet to be stored: until then the certificate opens nothing.
+    pub fn issue_client(
+        &self,
+        tenant: &TenantRecord,
+        user: &str,
+        role: Role,
+        days: u32,
+    ) -> Result<(Bundle, CredentialRecord)> {
+        check_user(user)?;
+        let name = ClientName { tenant: tenant.id, user: user.to_owned(), credential: CredentialId::random() };
+        let names = Names { uri: Some(name.to_string()), ..Names::default() };
+        let (params, not_after) = leaf::leaf(&format!("{user}@{}", tenant.name), names, Use::Client, days)?;
+        let (cert_pem, key_pem, der) = self.tenants.sign(&params)?;
+        let record = CredentialRecord {
+            id: name.credential,
+            tenant: tenant.id,
+            user: name.user,
+            role,
+            fingerprint: Sha256::digest(&der).to_vec(),
+            not_after,
+            revoked_at: None,
+        };
+        Ok((Bundle { ca_pem: format!("{}{}", self.tenants.pem, self.root_pem), cert_pem, key_pem }, record))
+    }
+}
+
+impl Intermediate {
+    fn open(dir: &Path, name: &str) -> Result<Self> {
+        let pem = read(&dir.join(name).with_extension("pem"))?;
+        let key = KeyPair::from_pem(&read(&dir.join(name).with_extension("key"))?);
+        let issuer = key.and_then(|key| Issuer::from_ca_cert_pem(&pem, key));
+        let issuer = issuer.map_err(|e| Error::because(format!("reading the {name} authority"), e))?;
+        Ok(Self { pem, issuer })
+    }
+
+    /// The chain and the key in PEM, and the leaf in DER.
+    fn sign(&self, params: &CertificateParams) -> Result<(String, String, Vec<u8>)> {
+        let signed = KeyPair::generate().and_then(|key| Ok((params.signed_by(&key, &self.issuer)?, key)));
+        let (certificate, key) = signed.map_err(|e| Error::because("signing a certificate", e))?;
+        Ok((format!("{}{}", certificate.pem(), self.pem), key.serialize_pem(), certificate.der().to_vec()))
+    }
+}
+
+/// Made beside its place and renamed: a non-empty target means that somebody else was first, which is as good.
+fn create(dir: &Path) -> io::Result<()> {
+    let parent = dir.parent().unwrap_or_else(|| Path::new("/"));
+    fs::create_dir_all(parent)?;
+    let fresh: PathBuf = tempfile::Builder::new().prefix(".authority-").tempdir_in(parent)?.keep();
+    create_private_dir(&fresh)?;
+    fill(&fresh)?;
+    if let Err(e) = fs::rename(&fresh, dir) {
+        fs::remove_dir_all(&fresh)?;
+        if !dir.join("root.pem").exists() {
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+fn fill(dir: &Path) -> io::Result<()> {
+    let root_key = KeyPair::generate().map_err(io::Error::other)?;
+    let root_params = leaf::authority("Wharfinger root", 1, ROOT_YEARS);
+    let root = root_params.self_signed(&root_key).map_err(io::Error::other)?;
+    save(dir, "root", &root.pem(), &root_key)?;
+    let issuer = Issuer::new(root_params, root_key);
+    for name in ["infra", "tenants"] {
+        let key = KeyPair::generate().map_err(io::Error::other)?;
+        let params = leaf::authority(&format!("Wharfinger {name}"), 0, INTERMEDIATE_YEARS);
+        save(dir, name, &params.signed_by(&key, &issuer).map_err(io::Error::other)?.pem(), &key)?;
+    }
+    Ok(())
+}
+
+fn save(dir: &Path, name: &str, pem: &str, key: &KeyPair) -> io::Result<()> {
+    write_file(&dir.join(name).with_extension("pem"), pem, 0o600)?;
+    write_file(&dir.join(name).with_extension("key"), &key.serialize_pem(), 0o600)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| Error::because(format!("reading {}", path.display()), e))
+}
