@@ -1,0 +1,81 @@
+//! The section `[agent]` of the configuration file.
+//!
+//! One machine may simulate several hosts, so nothing here has a machine-wide default: two agents share neither a
+//! directory nor a cgroup.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use domain::HostId;
+use rpc::TlsFiles;
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub host_id: HostId,
+    /// For operators; tenants never see it.
+    pub name: String,
+    pub listen: SocketAddr,
+    /// `https://address:port`, where frontends reach this agent.
+    pub advertise: String,
+    /// containerd's gRPC socket.
+    pub containerd: PathBuf,
+    /// Survives a reboot: containers' files and logs, volumes.
+    pub root: PathBuf,
+    /// Does not survive a reboot: namespaces, mounts, sockets.
+    pub run: PathBuf,
+    /// `https://address:port`; the first that answers is used.
+    pub schedulers: Vec<String>,
+    /// `https://address:port` of the frontends' internal listeners, which hand out blobs.
+    pub frontends: Vec<String>,
+    pub tls: TlsFiles,
+    /// Absolute, unique on the machine; containers are at `<cgroup_parent>/<tenant>/<id>`.
+    pub cgroup_parent: String,
+    /// Directory of `wharfinger-logger`, `wharfinger-enter` and `docker-init`.
+    pub helpers: PathBuf,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Thousandths of a CPU for containers; all of the machine's when absent.
+    #[serde(default)]
+    pub cpu_millis: Option<i64>,
+    /// Bytes for containers; all of the machine's when absent.
+    #[serde(default)]
+    pub memory_bytes: Option<i64>,
+    /// Where DNS questions that are not about containers go.
+    #[serde(default)]
+    pub dns_upstream: Vec<SocketAddr>,
+    pub underlay_interface: String,
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// The directory that keeps `hosts`, `hostname`, `resolv.conf` and the log of a container.
+    pub fn container_dir(&self, id: &str) -> PathBuf {
+        self.root.join("containers").join(id)
+    }
+
+    /// Sockets and FIFOs of a container.
+    pub fn container_run_dir(&self, id: &str) -> PathBuf {
+        self.run.join("c").join(id)
+    }
+
+    /// The executable or static binary `name` among the helpers.
+    pub fn helper(&self, name: &str) -> PathBuf {
+        self.helpers.join(name)
+    }
+
+    /// Where volumes of `tenant` live, before the idmapped view.
+    pub fn volumes_dir(&self, tenant: &str) -> PathBuf {
+        self.root.join("volumes").join(tenant)
+    }
+
+    /// Directories that must exist before anything else.
+    pub fn directories(&self) -> [&Path; 2] {
+        [&self.root, &self.run]
+    }
+}

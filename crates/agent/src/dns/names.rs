@@ -1,0 +1,122 @@
+//! Which names each network knows, and who may ask for them.
+//!
+//! A container sees the names of the networks that it is in, nothing else: tenants' networks have different VNIs.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use domain::{ContainerId, Endpoint};
+use rand::seq::SliceRandom;
+
+type Vni = u32;
+
+/// One container in one network.
+#[derive(Debug, Clone)]
+struct Entry {
+    address: Ipv4Addr,
+    network: String,
+    /// Lower case; the first is what a reverse look-up shows.
+    names: Vec<String>,
+}
+
+/// The names of all networks on this host.
+#[derive(Debug, Default)]
+pub(crate) struct Names(RwLock<HashMap<Vni, BTreeMap<ContainerId, Entry>>>);
+
+impl Names {
+    /// Makes the container known in its networks, under its short id, its aliases and `name`.
+    pub(crate) fn insert(&self, id: &ContainerId, name: Option<&str>, endpoints: &[Endpoint]) {
+        let mut networks = self.write();
+        for endpoint in endpoints {
+            let known = name.into_iter().chain(endpoint.aliases.iter().map(String::as_str)).chain([id.short()]);
+            let entry = Entry {
+                address: endpoint.address,
+                network: endpoint.network_name.to_ascii_lowercase(),
+                names: known.map(str::to_ascii_lowercase).collect(),
+            };
+            networks.entry(endpoint.vni).or_default().insert(id.clone(), entry);
+        }
+    }
+
+    pub(crate) fn remove(&self, id: &ContainerId) {
+        self.write().retain(|_, containers| {
+            containers.remove(id);
+            !containers.is_empty()
+        });
+    }
+
+    /// The addresses of `name` or `name.network`, in random order; `None` if no network of `vnis` knows it.
+    pub(crate) fn addresses(&self, vnis: &[u32], name: &str) -> Option<Vec<Ipv4Addr>> {
+        let name = name.to_ascii_lowercase();
+        let networks = self.read();
+        let entries = vnis.iter().filter_map(|vni| networks.get(vni)).flat_map(BTreeMap::values);
+        let mut found: Vec<Ipv4Addr> = entries.filter(|e| e.answers(&name)).map(|e| e.address).collect();
+        found.shuffle(&mut rand::rng());
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// `name.network` of an address in one of the networks.
+    pub(crate) fn reverse(&self, vnis: &[u32], address: Ipv4Addr) -> Option<String> {
+        let networks = self.read();
+        let mut entries = vnis.iter().filter_map(|vni| networks.get(vni)).flat_map(BTreeMap::values);
+        let entry = entries.find(|e| e.address == address)?;
+        Some(format!("{}.{}", entry.names.first()?, entry.network))
+    }
+
+    // Nothing panics while it holds the lock, and each change is whole: a poisoned lock is as good as new.
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<Vni, BTreeMap<ContainerId, Entry>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Vni, BTreeMap<ContainerId, Entry>>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn answers(&self, name: &str) -> bool {
+        let own = |n: &str| self.names.iter().any(|known| known == n);
+        own(name) || name.strip_suffix(&self.network).and_then(|n| n.strip_suffix('.')).is_some_and(own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(vni: u32, address: &str, aliases: &[&str]) -> Endpoint {
+        Endpoint {
+            network: domain::NetworkId::random(),
+            network_name: "net1".into(),
+            vni,
+            subnet: "10.1.0.0/24".parse().unwrap(),
+            gateway: "10.1.0.1".parse().unwrap(),
+            address: address.parse().unwrap(),
+            mac: String::new(),
+            interface: "eth0".into(),
+            mtu: 1450,
+            internal: false,
+            aliases: aliases.iter().map(|a| a.to_string()).collect(),
+            endpoint_id: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_in_its_network_only() {
+        let names = Names::default();
+        let id = ContainerId::random();
+        names.insert(&id, Some("Web"), &[endpoint(7, "10.1.0.2", &["db"])]);
+        let address = Some(vec![Ipv4Addr::new(10, 1, 0, 2)]);
+        for known in ["web", "WEB", "db", "db.net1", id.short()] {
+            assert_eq!(names.addresses(&[7], known), address, "{known}");
+        }
+        assert_eq!(names.addresses(&[8], "web"), None);
+        assert_eq!(names.addresses(&[7], "web.net2"), None);
+        assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2)).as_deref(), Some("web.net1"));
+        names.remove(&id);
+        assert_eq!(names.addresses(&[7], "web"), None);
+    }
+}
