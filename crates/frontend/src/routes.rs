@@ -1,0 +1,267 @@
+//! The table: every path of the Docker API, built or not, in the order of Docker's own description.
+//!
+//! An endpoint touches, in order: its row here; its JSON type in `docker-api`; `handlers/<noun>/<verb>.rs`; where it reaches
+//! a host, an rpc in `/proto` and a method in `agent/src/grpc`; a test in `/tests`. What is not built is a row too, so that
+//! this table is the whole truth; a test compares it with the list of Docker's paths.
+
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, on},
+};
+use domain::Error;
+use http::Method;
+
+use crate::{
+    error::ApiError,
+    extract::Caller,
+    handlers::{containers, exec, system},
+    serve::page_not_found,
+    state::App,
+};
+
+/// One method of one path.
+pub(crate) struct Row {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    handler: MethodRouter<App>,
+}
+
+pub(crate) fn router(app: App) -> Router {
+    let router = table().into_iter().fold(Router::new(), |router, row| router.route(row.path, row.handler));
+    router.fallback(page_not_found).method_not_allowed_fallback(page_not_found).with_state(app)
+}
+
+pub(crate) fn table() -> Vec<Row> {
+    [system_rows(), container_rows(), exec_rows(), image_rows(), volume_rows(), network_rows(), plugin_rows(), swarm_rows()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn system_rows() -> Vec<Row> {
+    vec![
+        get("/_ping", system::ping::ping),
+        unserved(Method::HEAD, "/_ping"), // served by GET's row: axum answers HEAD without the body
+        get("/version", system::version::version),
+        get("/info", system::info::info),
+        unbuilt(Method::POST, "/auth"),
+        unbuilt(Method::GET, "/events"),
+        unbuilt(Method::GET, "/system/df"),
+        unbuilt(Method::POST, "/build"),
+        unbuilt(Method::POST, "/build/prune"),
+        unbuilt(Method::POST, "/build/cancel"),
+        unbuilt(Method::POST, "/session"),
+        unbuilt(Method::POST, "/grpc"),
+    ]
+}
+
+fn container_rows() -> Vec<Row> {
+    vec![
+        get("/containers/json", containers::list::list),
+        post("/containers/create", containers::create::create),
+        get("/containers/{id}/json", containers::inspect::inspect),
+        get("/containers/{id}/top", containers::top::top),
+        get("/containers/{id}/logs", containers::logs::logs),
+        unbuilt(Method::GET, "/containers/{id}/changes"),
+        unbuilt(Method::GET, "/containers/{id}/export"),
+        unbuilt(Method::GET, "/containers/{id}/stats"),
+        post("/containers/{id}/resize", containers::resize::resize),
+        post("/containers/{id}/start", containers::start::start),
+        post("/containers/{id}/stop", containers::stop::stop),
+        post("/containers/{id}/restart", containers::restart::restart),
+        post("/containers/{id}/kill", containers::kill::kill),
+        unbuilt(Method::POST, "/containers/{id}/update"),
+        post("/containers/{id}/rename", containers::rename::rename),
+        post("/containers/{id}/pause", containers::pause::pause),
+        post("/containers/{id}/unpause", containers::unpause::unpause),
+        read_post("/containers/{id}/attach", containers::attach::attach), // a viewer may watch; stdin is checked there
+        unbuilt(Method::GET, "/containers/{id}/attach/ws"),
+        read_post("/containers/{id}/wait", containers::wait::wait),
+        delete("/containers/{id}", containers::remove::remove),
+        unbuilt(Method::HEAD, "/containers/{id}/archive"),
+        unbuilt(Method::GET, "/containers/{id}/archive"),
+        unbuilt(Method::PUT, "/containers/{id}/archive"),
+        unbuilt(Method::POST, "/containers/prune"),
+        unbuilt(Method::POST, "/commit"),
+        unbuilt(Method::GET, "/containers/{id}/checkpoints"),
+        unbuilt(Method::POST, "/containers/{id}/checkpoints"),
+        unbuilt(Method::DELETE, "/containers/{id}/checkpoints/{checkpoint}"),
+    ]
+}
+
+fn exec_rows() -> Vec<Row> {
+    vec![
+        post("/containers/{id}/exec", exec::create::create),
+        post("/exec/{id}/start", exec::start::start),
+        post("/exec/{id}/resize", exec::resize::resize),
+        get("/exec/{id}/json", exec::inspect::inspect),
+    ]
+}
+
+fn image_rows() -> Vec<Row> {
+    vec![
+        unbuilt(Method::GET, "/images/json"),
+        unbuilt(Method::POST, "/images/create"),
+        unbuilt(Method::GET, "/images/{name}/json"),
+        unbuilt(Method::GET, "/images/{name}/history"),
+        unbuilt(Method::POST, "/images/{name}/push"),
+        unbuilt(Method::POST, "/images/{name}/tag"),
+        unbuilt(Method::DELETE, "/images/{name}"),
+        unbuilt(Method::GET, "/images/search"),
+        unbuilt(Method::POST, "/images/prune"),
+        unbuilt(Method::GET, "/images/{name}/get"),
+        unbuilt(Method::GET, "/images/get"),
+        unbuilt(Method::POST, "/images/load"),
+        unbuilt(Method::GET, "/distribution/{name}/json"),
+    ]
+}
+
+fn volume_rows() -> Vec<Row> {
+    vec![
+        unbuilt(Method::GET, "/volumes"),
+        unbuilt(Method::POST, "/volumes/create"),
+        unbuilt(Method::GET, "/volumes/{name}"),
+        unbuilt(Method::PUT, "/volumes/{name}"),
+        unbuilt(Method::DELETE, "/volumes/{name}"),
+        unbuilt(Method::POST, "/volumes/prune"),
+    ]
+}
+
+fn network_rows() -> Vec<Row> {
+    vec![
+        unbuilt(Method::GET, "/networks"),
+        unbuilt(Method::GET, "/networks/{id}"),
+        unbuilt(Method::DELETE, "/networks/{id}"),
+        unbuilt(Method::POST, "/networks/create"),
+        unbuilt(Method::POST, "/networks/{id}/connect"),
+        unbuilt(Method::POST, "/networks/{id}/disconnect"),
+        unbuilt(Method::POST, "/networks/prune"),
+    ]
+}
+
+fn plugin_rows() -> Vec<Row> {
+    vec![
+        get("/plugins", system::plugins::list),
+        unbuilt(Method::GET, "/plugins/privileges"),
+        unbuilt(Method::POST, "/plugins/pull"),
+        unbuilt(Method::GET, "/plugins/{name}/json"),
+        unbuilt(Method::DELETE, "/plugins/{name}"),
+        unbuilt(Method::POST, "/plugins/{name}/enable"),
+        unbuilt(Method::POST, "/plugins/{name}/disable"),
+        unbuilt(Method::POST, "/plugins/{name}/upgrade"),
+        unbuilt(Method::POST, "/plugins/create"),
+        unbuilt(Method::POST, "/plugins/{name}/push"),
+        unbuilt(Method::POST, "/plugins/{name}/set"),
+    ]
+}
+
+/// Tools probe these to learn that Swarm is off.
+fn swarm_rows() -> Vec<Row> {
+    let one = [
+        (Method::GET, "/swarm"),
+        (Method::POST, "/swarm/init"),
+        (Method::POST, "/swarm/join"),
+        (Method::POST, "/swarm/leave"),
+        (Method::POST, "/swarm/update"),
+        (Method::GET, "/swarm/unlockkey"),
+        (Method::POST, "/swarm/unlock"),
+        (Method::GET, "/nodes"),
+        (Method::GET, "/nodes/{id}"),
+        (Method::DELETE, "/nodes/{id}"),
+        (Method::POST, "/nodes/{id}/update"),
+        (Method::GET, "/services"),
+        (Method::POST, "/services/create"),
+        (Method::GET, "/services/{id}"),
+        (Method::DELETE, "/services/{id}"),
+        (Method::POST, "/services/{id}/update"),
+        (Method::GET, "/services/{id}/logs"),
+        (Method::GET, "/tasks"),
+        (Method::GET, "/tasks/{id}"),
+        (Method::GET, "/tasks/{id}/logs"),
+        (Method::GET, "/secrets"),
+        (Method::POST, "/secrets/create"),
+        (Method::GET, "/secrets/{id}"),
+        (Method::DELETE, "/secrets/{id}"),
+        (Method::POST, "/secrets/{id}/update"),
+        (Method::GET, "/configs"),
+        (Method::POST, "/configs/create"),
+        (Method::GET, "/configs/{id}"),
+        (Method::DELETE, "/configs/{id}"),
+        (Method::POST, "/configs/{id}/update"),
+    ];
+    one.into_iter().map(|(method, path)| row(method, path, system::swarm::not_a_manager)).collect()
+}
+
+fn get<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
+    row(Method::GET, path, handler)
+}
+
+/// A POST that changes something.
+fn post<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
+    writes(row(Method::POST, path, handler))
+}
+
+/// A POST that only reads.
+fn read_post<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
+    row(Method::POST, path, handler)
+}
+
+fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
+    writes(row(Method::DELETE, path, handler))
+}
+
+/// Known to Docker, not offered here: 501, by name.
+fn unbuilt(method: Method, path: &'static str) -> Row {
+    let text = format!("{method} {path} is not supported by this endpoint yet");
+    row(method, path, move || async move { ApiError::from(Error::unsupported(text)) })
+}
+
+/// Part of the table, but answered by another row.
+fn unserved(method: Method, path: &'static str) -> Row {
+    Row { method, path, handler: MethodRouter::new() }
+}
+
+fn row<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Row {
+    let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
+    Row { method, path, handler: on(filter, handler) }
+}
+
+fn writes(row: Row) -> Row {
+    Row { handler: row.handler.route_layer(from_fn(refuse_viewers)), ..row }
+}
+
+/// Viewers read; everything else is the developers' and owners'.
+async fn refuse_viewers(caller: Caller, request: Request, next: Next) -> Response {
+    match caller.tenant.role().can_write() {
+        true => next.run(request).await,
+        false => ApiError::from(Error::forbidden("the role viewer may only read")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Methods and paths of Docker's API description, version 1.51.
+    const DOCKERS: &str = include_str!("routes-1.51.txt");
+
+    #[test]
+    fn every_path_of_the_docker_api_has_a_row() {
+        let ours: BTreeSet<String> = table().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+        let missing: Vec<&str> = DOCKERS.lines().filter(|line| !ours.contains(*line)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn no_row_stands_twice() {
+        let rows = table();
+        let distinct: BTreeSet<String> = rows.iter().map(|r| format!("{} {}", r.method, r.path)).collect();
+        assert_eq!(rows.len(), distinct.len());
+    }
+}
