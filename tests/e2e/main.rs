@@ -1,0 +1,18 @@
+//! The whole system from outside: the real docker CLI, docker-py and raw HTTPS against three hosts, as a tenant sees it.
+//!
+//! `tests/run` brings the system up and passes its coordinates in `WHARFINGER_E2E_*`. Every test has a tenant of its own,
+//! so that tests run side by side and no test can see another's objects.
+
+mod bad_input;
+mod exec;
+mod images;
+mod isolation;
+mod lifecycle;
+mod listing;
+mod logs;
+mod network;
+mod python;
+mod run;
+mod streams;
+mod survive;
+mod system;

@@ -1,0 +1,59 @@
+//! Killing any process of ours disturbs no container. These tests kill roles of the shared system, so tests/run runs them
+//! alone, after the others.
+
+use crate::system::{Tenant, eventually, kill_hard, role_pid};
+
+/// A container that counts; returns what must hold after the deed: no restart, no gap in the lines.
+fn unharmed_by(deed: impl FnOnce(&Tenant)) {
+    let t = Tenant::new("kill");
+    let script = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.05; done";
+    t.docker(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.docker(&["run", "-d", "--name", "ends", "busybox", "sh", "-c", "sleep 2; exit 9"]).ok();
+    let started = t.inspect("c")["State"]["StartedAt"].clone();
+    deed(&t);
+    eventually(30, "verbs work again", || t.docker(&["exec", "c", "true"]).code == 0);
+    eventually(30, "the exit of the gap is known", || {
+        t.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ends"]).out == "exited 9\n"
+    });
+    let after = t.inspect("c");
+    assert_eq!(after["State"]["StartedAt"], started, "it was not restarted");
+    assert_eq!(after["RestartCount"], 0);
+    let lines = t.docker(&["logs", "c"]).ok();
+    assert!(lines.lines().enumerate().all(|(i, l)| l == i.to_string()), "no line of the gap is missing");
+    let n = lines.lines().count();
+    eventually(10, "it goes on", || t.docker(&["logs", "c"]).out.lines().count() > n);
+}
+
+#[test]
+fn an_agent_that_is_killed() {
+    unharmed_by(|t| {
+        for host in ["h1", "h2", "h3"] {
+            kill_hard(role_pid(&format!("agent-{host}")));
+        }
+        let _ = t.docker(&["ps"]);
+    });
+}
+
+#[test]
+fn a_containerd_that_is_killed() {
+    unharmed_by(|_| {
+        for host in ["h1", "h2", "h3"] {
+            kill_hard(role_pid(&format!("containerd-{host}")));
+        }
+    });
+}
+
+#[test]
+fn a_frontend_that_is_killed() {
+    unharmed_by(|_| kill_hard(role_pid("frontend")));
+}
+
+#[test]
+fn a_scheduler_that_is_killed() {
+    unharmed_by(|_| kill_hard(role_pid("scheduler")));
+}
+
+#[test]
+fn a_postgres_that_is_killed() {
+    unharmed_by(|_| kill_hard(role_pid("postgres")));
+}
