@@ -1,1 +1,65 @@
-//! placeholder
+//! The inventory: all SQL of the system, over one pool of connections to PostgreSQL.
+//!
+//! `Inventory` speaks of what belongs to the data centre (hosts, tenants, credentials); [`TenantView`] is the only door to
+//! a tenant's own rows, so that no query can forget whose they are.
+//!
+//! **Lock order.** Every statement that changes several rows locks the tenant's row first, then the host's, then
+//! networks, containers and the rest. So all changes of one tenant stand in one line, quotas and free capacity are exact,
+//! and two transactions never wait for each other in a circle. `tenants.revision` counts up in each of them.
+
+mod blob;
+mod connect;
+mod container;
+mod credential;
+mod exec;
+mod failure;
+mod host;
+mod image;
+mod ingest;
+mod network;
+mod reaper;
+mod reserve;
+mod sql;
+mod tenant;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+use domain::TenantId;
+use sqlx::PgPool;
+
+pub use blob::Blob;
+pub use container::{Container, ContainerSummary};
+pub use credential::CredentialRecord;
+pub use image::{Image, NewImage};
+pub use network::Network;
+pub use reaper::{Lost, Unfinished};
+pub use reserve::{Neighbour, Placing, ReserveError, Reserved};
+pub use usage::Usage;
+
+/// The data centre's records. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    pub(crate) pool: PgPool,
+}
+
+/// The records of one tenant. Another tenant's object and a missing one look the same from here. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TenantView {
+    pub(crate) pool: PgPool,
+    pub(crate) id: TenantId,
+}
+
+impl Inventory {
+    /// The only door to a tenant's rows. No query yet: a tenant that does not exist has no rows.
+    pub fn tenant(&self, id: TenantId) -> TenantView {
+        TenantView { pool: self.pool.clone(), id }
+    }
+}
+
+impl TenantView {
+    pub fn id(&self) -> TenantId {
+        self.id
+    }
+}

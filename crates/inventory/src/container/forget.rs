@@ -1,0 +1,47 @@
+//! The end of a container's row: what it held goes back to its host and its tenant, in one statement.
+//!
+//! Whoever deletes the row gives back; a second call finds no row and gives nothing. The rows are locked before the
+//! DELETE in the crate's order (tenant, host).
+
+use domain::{ContainerId, Result, TenantId};
+use sqlx::PgExecutor;
+
+use crate::{TenantView, failure};
+
+const FORGET: &str = "WITH t AS MATERIALIZED (
+        SELECT id FROM tenants
+        WHERE id = $1 AND EXISTS (SELECT FROM containers WHERE tenant_id = $1 AND id = $2) FOR NO KEY UPDATE
+    ), h AS MATERIALIZED (
+        SELECT h.id FROM t JOIN containers c ON c.tenant_id = t.id AND c.id = $2 JOIN hosts h ON h.id = c.host_id
+        FOR NO KEY UPDATE OF h
+    ), plugged AS MATERIALIZED (
+        SELECT network_id FROM endpoints WHERE tenant_id = $1 AND container_id = $2
+    ), gone AS (
+        DELETE FROM containers c USING h
+        WHERE c.tenant_id = $1 AND c.id = $2 AND c.host_id = h.id
+        RETURNING c.host_id, c.cpu_millis, c.memory_bytes
+    ), unplugged AS (
+        UPDATE networks n SET generation = n.generation + 1 FROM gone
+        WHERE n.tenant_id = $1 AND n.id IN (SELECT network_id FROM plugged)
+    ), host_has AS (
+        UPDATE hosts h SET cpu_millis_free = h.cpu_millis_free + gone.cpu_millis,
+            memory_bytes_free = h.memory_bytes_free + gone.memory_bytes, containers = h.containers - 1
+        FROM gone WHERE h.id = gone.host_id
+    ), tenant_has AS (
+        UPDATE tenants t SET memory_used_bytes = t.memory_used_bytes - gone.memory_bytes,
+            cpu_used_millis = t.cpu_used_millis - gone.cpu_millis, containers_used = t.containers_used - 1,
+            revision = t.revision + 1
+        FROM gone WHERE t.id = $1
+    )
+    SELECT count(*) > 0 FROM gone";
+
+impl TenantView {
+    /// True if there was a row. Idempotent.
+    pub async fn forget(&self, id: &ContainerId) -> Result<bool> {
+        failure::retrying("forget a container", || forget(&self.pool, self.id, id)).await
+    }
+}
+
+pub(crate) async fn forget(db: impl PgExecutor<'_>, tenant: TenantId, id: &ContainerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(FORGET).bind(tenant.0).bind(id.as_str()).fetch_one(db).await
+}

@@ -1,0 +1,51 @@
+//! Storing what a host saw of a container.
+//!
+//! The frontend whose verb caused it and the scheduler that ingests reports both write; the greater generation wins and the
+//! other changes nothing. The comparison is in the UPDATE itself, so that a row which another writer has just changed is
+//! judged by its newest version.
+
+use domain::{Observation, Result};
+use sqlx::{PgExecutor, types::Json};
+
+use super::forget;
+use crate::{TenantView, failure};
+
+const OBSERVE: &str = "WITH t AS (
+        UPDATE tenants SET revision = revision + 1
+        WHERE id = $1 AND EXISTS (SELECT FROM containers WHERE tenant_id = $1 AND id = $2 AND generation < $3)
+        RETURNING id
+    )
+    UPDATE containers c SET generation = $3, status = $4, pid = $5, exit_code = $6, oom_killed = $7, error = $8,
+        started_at = $9, finished_at = $10, restart_count = $11, health = $12, missing_since = NULL
+    FROM t WHERE c.tenant_id = t.id AND c.id = $2 AND c.generation < $3";
+
+impl TenantView {
+    /// Stores it if it is newer than what is known; one that says `removed` forgets the container. An older one, or one of
+    /// a container that is already forgotten, changes nothing.
+    pub async fn observe(&self, observation: &Observation) -> Result<()> {
+        let observation = &Observation { tenant: self.id, ..observation.clone() };
+        failure::retrying("store an observation", || observe(&self.pool, observation)).await
+    }
+}
+
+pub(crate) async fn observe(db: impl PgExecutor<'_>, o: &Observation) -> sqlx::Result<()> {
+    if o.removed {
+        return forget(db, o.tenant, &o.container).await.map(|_| ());
+    }
+    sqlx::query(OBSERVE)
+        .bind(o.tenant.0)
+        .bind(o.container.as_str())
+        .bind(o.generation.cast_signed())
+        .bind(o.status.as_str())
+        .bind(i64::from(o.pid))
+        .bind(o.exit_code)
+        .bind(o.oom_killed)
+        .bind(&o.error)
+        .bind(o.started_at)
+        .bind(o.finished_at)
+        .bind(o.restart_count.cast_signed())
+        .bind(o.health.as_ref().map(Json))
+        .execute(db)
+        .await
+        .map(|_| ())
+}

@@ -1,0 +1,118 @@
+//! Tenants' networks. For now each tenant has its default one, `bridge`.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use chrono::{DateTime, Utc};
+use domain::{Error, Kind, NetworkId, Result};
+use ipnet::{IpNet, Ipv4Net};
+use sqlx::types::Json;
+
+use crate::{TenantView, failure};
+
+/// Prefix length of a default network: 4094 addresses.
+const DEFAULT_PREFIX: u8 = 20;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub id: NetworkId,
+    pub name: String,
+    pub vni: u32,
+    pub subnet: Ipv4Net,
+    pub gateway: Ipv4Addr,
+    pub internal: bool,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct NetworkRow {
+    id: String,
+    name: String,
+    vni: i32,
+    subnet: IpNet,
+    gateway: IpNet,
+    internal: bool,
+    labels: Json<BTreeMap<String, String>>,
+    options: Json<BTreeMap<String, String>>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<NetworkRow> for Network {
+    type Error = Error;
+    fn try_from(row: NetworkRow) -> Result<Self> {
+        let (IpNet::V4(subnet), IpNet::V4(gateway)) = (row.subnet, row.gateway) else {
+            return Err(Error::internal("a network's subnet is not IPv4"));
+        };
+        Ok(Self {
+            id: row.id.parse()?,
+            name: row.name,
+            vni: row.vni.unsigned_abs(),
+            subnet,
+            gateway: gateway.addr(),
+            internal: row.internal,
+            labels: row.labels.0,
+            options: row.options.0,
+            created_at: row.created_at,
+        })
+    }
+}
+
+const ALL: &str = "SELECT id, name, vni, subnet, gateway, internal, labels, options, created_at
+    FROM networks WHERE tenant_id = $1 ORDER BY name";
+
+impl TenantView {
+    /// By name.
+    pub async fn networks(&self) -> Result<Vec<Network>> {
+        let rows: Vec<NetworkRow> =
+            failure::retrying("list networks", || sqlx::query_as(ALL).bind(self.id.0).fetch_all(&self.pool)).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Full id, exact name (`default` is `bridge`), or unique prefix of an id.
+    pub async fn network(&self, reference: &str) -> Result<Network> {
+        // A tenant has few networks: choosing among them here is the same round trip.
+        let all = self.networks().await?;
+        let name = canonical(reference);
+        let exact = all.iter().find(|n| n.id.as_str() == name).or_else(|| all.iter().find(|n| n.name == name));
+        if let Some(found) = exact {
+            return Ok(found.clone());
+        }
+        let mut hits = all.into_iter().filter(|n| !name.is_empty() && n.id.as_str().starts_with(name));
+        match (hits.next(), hits.count()) {
+            (Some(found), 0) => Ok(found),
+            (Some(_), more) => Err(Error::invalid(format!(
+                "network {reference} is ambiguous ({} matches found based on ID prefix)",
+                more + 1
+            ))),
+            (None, _) => Err(Error::not_found(Kind::Network, reference)),
+        }
+    }
+}
+
+/// Docker's `default` means the tenant's own default network.
+pub(crate) fn canonical(reference: &str) -> &str {
+    if reference == "default" { "bridge" } else { reference }
+}
+
+/// The `ordinal`th block of the pool, from the start again when they are used up: tenants' subnets may overlap.
+pub(crate) fn default_subnet(pool: Ipv4Net, ordinal: u32) -> Ipv4Net {
+    let prefix = pool.prefix_len().max(DEFAULT_PREFIX);
+    let blocks = 1u32 << (prefix - pool.prefix_len());
+    let first = u32::from(pool.network()) + (ordinal % blocks) * (1u32 << (32 - prefix));
+    Ipv4Net::new(Ipv4Addr::from(first), prefix).unwrap_or(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_subnets_are_blocks_of_the_pool_and_wrap_around() {
+        let pool: Ipv4Net = "172.16.0.0/12".parse().unwrap();
+        assert_eq!(default_subnet(pool, 0).to_string(), "172.16.0.0/20");
+        assert_eq!(default_subnet(pool, 17).to_string(), "172.17.16.0/20");
+        assert_eq!(default_subnet(pool, 256).to_string(), "172.16.0.0/20");
+        assert_eq!(default_subnet("10.9.8.0/24".parse().unwrap(), 7).to_string(), "10.9.8.0/24");
+    }
+}

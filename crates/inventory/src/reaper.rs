@@ -1,0 +1,86 @@
+//! What a crash left: rows that the complete reports of their host lack.
+//!
+//! A create that never came to its end (generation 0) is forgotten. A container that *was* there is not: its row may be
+//! all that is left of it. It is shown as dead, with the reason, and only `rm` is legal; one with `--rm` goes by itself.
+//! Both need the host to have missed it in two complete reports at least so far apart as the caller says, so that a
+//! report which crossed a create on its way does no harm.
+
+use std::time::Duration;
+
+use domain::{ContainerId, HostId, Result, TenantId};
+use uuid::Uuid;
+
+use crate::{Inventory, failure};
+
+/// A reservation whose host never answered the create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    pub tenant: TenantId,
+    pub container: ContainerId,
+    pub host: HostId,
+}
+
+/// A container that its host once had and has no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    pub tenant: TenantId,
+    pub container: ContainerId,
+    pub host: HostId,
+    pub auto_remove: bool,
+}
+
+const UNFINISHED: &str = "SELECT tenant_id, id, host_id FROM containers
+    WHERE missing_since < now() - make_interval(secs => $1) AND generation = 0
+      AND created_at < now() - make_interval(secs => $1)";
+const LOST: &str = "SELECT tenant_id, id, host_id, (spec->>'auto_remove')::boolean FROM containers
+    WHERE missing_since < now() - make_interval(secs => $1) AND generation > 0";
+const BURY: &str = "WITH t AS (UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id)
+    UPDATE containers c SET status = 'dead', pid = 0, missing_since = NULL, finished_at = now(),
+        error = 'the host of the container has lost it'
+    FROM t WHERE c.tenant_id = t.id AND c.id = $2 AND c.missing_since IS NOT NULL";
+
+impl Inventory {
+    /// Generation 0, older than this, and lacking in its host's complete reports for as long.
+    pub async fn unfinished(&self, older_than: Duration) -> Result<Vec<Unfinished>> {
+        let query = || sqlx::query_as(UNFINISHED).bind(older_than.as_secs_f64()).fetch_all(&self.pool);
+        let rows: Vec<(Uuid, String, Uuid)> = failure::retrying("find unfinished creates", query).await?;
+        rows.into_iter()
+            .map(|(tenant, id, host)| {
+                Ok(Unfinished { tenant: TenantId(tenant), container: id.parse()?, host: HostId(host) })
+            })
+            .collect()
+    }
+
+    /// Observed once, and lacking in its host's complete reports for this long.
+    pub async fn lost(&self, missing_for: Duration) -> Result<Vec<Lost>> {
+        let query = || sqlx::query_as(LOST).bind(missing_for.as_secs_f64()).fetch_all(&self.pool);
+        let rows: Vec<(Uuid, String, Uuid, bool)> = failure::retrying("find lost containers", query).await?;
+        rows.into_iter()
+            .map(|(tenant, id, host, auto_remove)| {
+                Ok(Lost { tenant: TenantId(tenant), container: id.parse()?, host: HostId(host), auto_remove })
+            })
+            .collect()
+    }
+
+    /// Shows a lost container as dead; nothing happens if its host has it again.
+    pub async fn bury(&self, tenant: TenantId, container: &ContainerId) -> Result<()> {
+        let query = || sqlx::query(BURY).bind(tenant.0).bind(container.as_str()).execute(&self.pool);
+        failure::retrying("bury a lost container", query).await.map(|_| ())
+    }
+
+    /// Runs `work` if no other process does such work now: false if one does. The lock goes with the connection.
+    pub async fn alone<F: Future<Output = ()>>(&self, name: &str, work: F) -> Result<bool> {
+        let context = "take a singleton's lock";
+        let mut tx = self.pool.begin().await.map_err(|e| failure::translate(context, e))?;
+        let mine: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(2003333735, hashtext($1))")
+            .bind(name)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|e| failure::translate(context, e))?;
+        if mine {
+            work.await;
+        }
+        tx.commit().await.map_err(|e| failure::translate(context, e))?;
+        Ok(mine)
+    }
+}

@@ -1,0 +1,1 @@
+//! Against a real PostgreSQL, a database for each test.
