@@ -4,6 +4,8 @@
 //! the `infra` intermediate alone, the Docker endpoint the `tenants` intermediate alone. So a tenant's certificate opens
 //! no internal door, although both chains end at the same root.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod authority;
 mod bundle;
 mod endpoint;

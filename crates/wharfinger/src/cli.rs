@@ -1,0 +1,98 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+/// A data centre that is one Docker host for many tenants.
+#[derive(Debug, Parser)]
+#[command(name = "wharfinger", version)]
+pub(crate) struct Cli {
+    /// Everything that `up` keeps is below it.
+    #[arg(long, global = true, default_value = "/var/lib/wharfinger")]
+    pub(crate) data_dir: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every role on this machine, in the foreground.
+    Up(UpOptions),
+    /// Stop what `up` started; containers run on.
+    Down {
+        /// Remove everything too: containers, images, tenants, networks, the data directory.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Print the lines that point a docker client at the endpoint: eval "$(wharfinger env)".
+    Env {
+        #[arg(long, default_value = "demo")]
+        tenant: String,
+    },
+    /// Make and list tenants.
+    #[command(subcommand)]
+    Tenants(TenantsCommand),
+    /// Run one frontend.
+    Frontend {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Run one scheduler.
+    Scheduler {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Run the agent of this host.
+    Agent {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Bring the schema of a database up to date.
+    Migrate {
+        #[arg(long)]
+        database_url: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantsCommand {
+    /// Make a tenant with its network and a client bundle for its owner.
+    Create { name: String },
+    /// Names and ids.
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpOptions {
+    /// Simulated hosts, each a network namespace with a containerd and an agent. Default: as many as there are, or 1.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) hosts: Option<u16>,
+    /// Where docker clients connect.
+    #[arg(long, default_value = "127.0.0.1:2376")]
+    pub(crate) listen: SocketAddr,
+    /// A DNS name of the endpoint, for its certificate (may be repeated).
+    #[arg(long = "endpoint-name", value_name = "NAME")]
+    pub(crate) endpoint_names: Vec<String>,
+    /// A PostgreSQL database to use in place of the embedded one.
+    #[arg(long)]
+    pub(crate) database_url: Option<String>,
+    /// A registry that may be plain HTTP or at a private address: HOST[:PORT] or CIDR (may be repeated).
+    #[arg(long = "insecure-registry", value_name = "REGISTRY")]
+    pub(crate) insecure_registries: Vec<String>,
+    /// A mirror of Docker Hub (may be repeated).
+    #[arg(long = "registry-mirror", value_name = "URL")]
+    pub(crate) registry_mirrors: Vec<String>,
+    /// Directory of wharfinger-logger, wharfinger-enter and docker-init. Default: ../lib/wharfinger beside this binary.
+    #[arg(long)]
+    pub(crate) helpers: Option<PathBuf>,
+    /// For work on single parts: start only these of postgres, hosts, scheduler, frontend, agents.
+    #[arg(long, hide = true, value_delimiter = ',')]
+    pub(crate) only: Option<Vec<String>>,
+}
+
+impl UpOptions {
+    pub(crate) fn starts(&self, part: &str) -> bool {
+        self.only.as_ref().is_none_or(|parts| parts.iter().any(|p| p == part))
+    }
+}
