@@ -1,0 +1,309 @@
+//! What the rest of the agent calls: sandboxes by container.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use domain::{ContainerId, Endpoint, Error, Result, TenantId, spec::DnsSettings};
+use ipnet::Ipv4Net;
+use tokio::sync::mpsc;
+
+use super::{
+    host::Host,
+    netns::{self, Netns},
+    peers::{Peer, Peers},
+    port::{self, Port, Socket},
+    reaper::{self, Remains},
+    router::Router,
+    routers::Routers,
+    sandbox::{self, Live, State},
+    spare::{Pool, Spare},
+};
+use crate::{
+    Config,
+    dns::{self, Names, Resolver, Sockets, Upstream},
+};
+
+/// How often idle spares and routers are looked for, and the host's routes compared.
+const SWEEP: Duration = Duration::from_secs(20);
+/// Interface index of the first link in a container; loopback has 1.
+const FIRST_LINK: u32 = 2;
+
+/// What a plane needs to know of its host.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For namespaces; does not survive a reboot.
+    pub run: PathBuf,
+    pub underlay_interface: String,
+    /// The host's resolvers; those of /etc/resolv.conf when empty.
+    pub dns_upstream: Vec<SocketAddr>,
+    /// What containers must not reach besides what the host has routes to.
+    pub fenced: Vec<Ipv4Net>,
+}
+
+/// A container that is about to start, or that was found running.
+#[derive(Debug, Clone, Copy)]
+pub struct SandboxRequest<'a> {
+    pub tenant: TenantId,
+    /// First host id of the tenant's range.
+    pub uid_base: u32,
+    pub container: &'a ContainerId,
+    /// None at all: loopback only, and no DNS.
+    pub endpoints: &'a [Endpoint],
+    pub dns: &'a DnsSettings,
+    /// Those that start with `net.` are set here, the others by the runtime.
+    pub sysctls: &'a BTreeMap<String, String>,
+}
+
+/// Where the runtime finds a container's namespaces; the same for every start of that container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox {
+    pub user_ns: PathBuf,
+    pub net_ns: PathBuf,
+}
+
+/// The network of this host's containers; see the module's text.
+pub struct Plane {
+    host: Arc<Host>,
+    routers: Arc<Routers>,
+    spares: Arc<Pool>,
+    names: Arc<Names>,
+    peers: Peers,
+    upstream: Vec<SocketAddr>,
+    sandboxes: PathBuf,
+    trash: PathBuf,
+    live: Mutex<HashMap<ContainerId, Live>>,
+    reaper: mpsc::UnboundedSender<Remains>,
+}
+
+impl Plane {
+    /// Sets up the namespace that the caller is in, and takes up what an earlier agent left below `run_dir`.
+    pub async fn new(config: &Config, run_dir: &Path) -> Result<Arc<Self>> {
+        let fenced = super::control::addresses(config.schedulers.iter().chain(&config.frontends)).await;
+        Self::open(Settings {
+            run: run_dir.to_owned(),
+            underlay_interface: config.underlay_interface.clone(),
+            dns_upstream: config.dns_upstream.clone(),
+            fenced,
+        })
+        .await
+    }
+
+    /// As [`Plane::new`], from the parts that matter here.
+    pub async fn open(settings: Settings) -> Result<Arc<Self>> {
+        let dir = |name: &str| {
+            let dir = settings.run.join(name);
+            std::fs::create_dir_all(&dir).map_err(|e| Error::because(format!("make {}", dir.display()), e))?;
+            Ok::<_, Error>(dir)
+        };
+        let (sandboxes, spares, trash) = (dir("sandboxes")?, dir("spares")?, dir("trash")?);
+        let host = Arc::new(Host::open(&settings.underlay_interface, settings.fenced).await?);
+        let routers = Arc::new(Routers::open(host.clone(), dir("routers")?).await?);
+        let reaper = reaper::start(routers.clone());
+        for remains in reaper::leftovers([&spares, &trash]) {
+            let _ = reaper.send(remains);
+        }
+        let upstream = dns::host_servers(&settings.dns_upstream, Path::new("/etc/resolv.conf"));
+        let (spares, names, peers, live) = (Pool::new(spares), Arc::default(), Peers::default(), Mutex::default());
+        let plane = Self { host, routers, spares, names, peers, upstream, sandboxes, trash, live, reaper };
+        let plane = Arc::new(plane);
+        tokio::spawn(sweep(Arc::downgrade(&plane)));
+        Ok(plane)
+    }
+
+    /// Where the container's namespaces will be, before they are made.
+    pub fn paths(&self, container: &ContainerId) -> Sandbox {
+        let dir = self.dir_of(container);
+        Sandbox { user_ns: dir.join("user"), net_ns: dir.join("net") }
+    }
+
+    /// Makes the container's namespaces and plugs them in. An earlier sandbox of the container is replaced.
+    pub async fn sandbox(&self, request: &SandboxRequest<'_>) -> Result<Sandbox> {
+        self.release(request.container).await;
+        let made = self.make(request).await;
+        if made.is_err() {
+            self.release(request.container).await;
+        }
+        made
+    }
+
+    /// Frees the container's path, address and names at once, and the rest in the background. Nothing there: done.
+    pub async fn release(&self, container: &ContainerId) {
+        self.names.remove(container);
+        let live = self.lock().remove(container);
+        let Some(dir) = sandbox::set_aside(&self.dir_of(container), &self.trash) else { return };
+        let ports = match live {
+            Some(live) => live.ports,
+            None => State::read(&dir).unwrap_or_default().ports,
+        };
+        for port in &ports {
+            let Some(router) = self.routers.find(port.vni).await else { continue };
+            if let Err(error) = port.silence(&router) {
+                tracing::warn!(port = port.name, error = error.operator_text(), "silence a container");
+            }
+        }
+        let _ = self.reaper.send(Remains { dir, ports });
+    }
+
+    /// Takes up the sandbox of a running container after the agent's restart: DNS answers again, links are verified. A
+    /// sandbox that is not there is made; a running container does not get into that one, of course.
+    pub async fn adopt(&self, request: &SandboxRequest<'_>) -> Result<Sandbox> {
+        let dir = self.dir_of(request.container);
+        match State::read(&dir).filter(|_| sandbox::is_whole(&dir)) {
+            Some(state) => self.take_up(request, &dir, state).await,
+            None => self.sandbox(request).await,
+        }
+    }
+
+    /// Releases every sandbox whose container is not in `known`; for the agent's start, after all have been adopted.
+    pub async fn retain(&self, known: &HashSet<ContainerId>) {
+        let entries = std::fs::read_dir(&self.sandboxes).into_iter().flatten().flatten();
+        let found: Vec<ContainerId> = entries.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+        for container in found.iter().filter(|id| !known.contains(*id)) {
+            self.release(container).await;
+        }
+    }
+
+    /// The name under which a container's networks know it, besides its short id and aliases; also for a rename.
+    pub fn set_name(&self, container: &ContainerId, name: &str, endpoints: &[Endpoint]) {
+        self.names.insert(container, Some(name.trim_start_matches('/')), endpoints);
+    }
+
+    /// Makes `peers` the containers of the network `vni` on other hosts. A network that is not on this host: nothing.
+    pub async fn set_peers(&self, vni: u32, generation: u64, peers: &[Peer]) -> Result<()> {
+        match self.routers.find(vni).await {
+            Some(router) => self.peers.set(&self.host, &router, generation, peers).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The underlay's MTU less what VXLAN adds: the most that an endpoint gets.
+    pub fn overlay_mtu(&self, wish: u16) -> u32 {
+        self.host.underlay.overlay_mtu(wish)
+    }
+
+    async fn make(&self, request: &SandboxRequest<'_>) -> Result<Sandbox> {
+        let (routers, spare) = tokio::try_join!(self.routers_of(request), self.spares.take(request.uid_base))?;
+        let ports = request.endpoints.iter().map(Port::new).collect::<Result<Vec<_>>>();
+        let Spare { dir, netns, links, sockets } = spare;
+        let prepared = ports.and_then(|ports| {
+            State { dns_port: sockets.port, ports: ports.clone() }.write(&dir)?;
+            let target = self.dir_of(request.container);
+            std::fs::rename(&dir, &target).map_err(|e| Error::because(format!("make {}", target.display()), e))?;
+            Ok(ports)
+        });
+        let Ok(ports) = prepared else {
+            let _ = self.reaper.send(Remains { dir, ports: Vec::new() });
+            return prepared.map(|_| self.paths(request.container));
+        };
+        self.plug(request, &routers, &ports, &netns, &links).await?;
+        set_sysctls(&netns, request.sysctls)?;
+        self.go_live(request, ports, &netns, sockets)
+    }
+
+    async fn routers_of(&self, request: &SandboxRequest<'_>) -> Result<Vec<Arc<Router>>> {
+        let mut routers = Vec::with_capacity(request.endpoints.len());
+        for endpoint in request.endpoints {
+            routers.push(self.routers.get(endpoint).await?);
+        }
+        Ok(routers)
+    }
+
+    async fn plug(
+        &self,
+        request: &SandboxRequest<'_>,
+        routers: &[Arc<Router>],
+        ports: &[Port],
+        netns: &Netns,
+        links: &rtnetlink::Handle,
+    ) -> Result<()> {
+        let gateway = request.endpoints.iter().position(|e| !e.internal);
+        for (i, ((endpoint, router), port)) in request.endpoints.iter().zip(routers).zip(ports).enumerate() {
+            let mtu = self.host.underlay.overlay_mtu(endpoint.mtu);
+            let index = FIRST_LINK + i as u32;
+            let socket = Socket { netns, links, index, mtu, default_route: gateway == Some(i) };
+            port::plug(router, port, endpoint, socket).await?;
+        }
+        Ok(())
+    }
+
+    /// The last step: names and DNS.
+    fn go_live(&self, request: &SandboxRequest<'_>, ports: Vec<Port>, netns: &Netns, sockets: Sockets) -> Result<Sandbox> {
+        let dns = match request.endpoints.is_empty() {
+            true => None,
+            false => Some(dns::Server::start(sockets, self.resolver(request, netns)?)?),
+        };
+        self.names.insert(request.container, None, request.endpoints);
+        self.lock().insert(request.container.clone(), Live { ports, _dns: dns });
+        Ok(self.paths(request.container))
+    }
+
+    /// Containers of internal networks only get no answers from outside: DNS would be a way out.
+    fn resolver(&self, request: &SandboxRequest<'_>, netns: &Netns) -> Result<Resolver> {
+        let servers: Vec<IpAddr> = request.dns.servers.clone();
+        let upstream = match request.endpoints.iter().all(|e| e.internal) {
+            true => Upstream::None,
+            false if servers.is_empty() => Upstream::Host(self.upstream.clone()),
+            false => Upstream::Container { servers, netns: netns.share()? },
+        };
+        let vnis = request.endpoints.iter().map(|e| e.vni).collect();
+        Ok(Resolver { names: self.names.clone(), vnis, upstream })
+    }
+
+    async fn take_up(&self, request: &SandboxRequest<'_>, dir: &Path, mut state: State) -> Result<Sandbox> {
+        let netns = Netns::open(&dir.join("net"))?;
+        let sockets = netns.run(|| Sockets::reopen_here(state.dns_port))?;
+        let routers = self.routers_of(request).await?;
+        for (i, (router, endpoint)) in routers.iter().zip(request.endpoints).enumerate() {
+            let there = match state.ports.get(i) {
+                Some(port) => port.is_there(router).await?,
+                None => false,
+            };
+            if !there {
+                tracing::warn!(container.id = %request.container, network = endpoint.network_name, "link is missing");
+            }
+        }
+        if sockets.port != state.dns_port {
+            state.dns_port = sockets.port;
+            state.write(dir)?;
+        }
+        self.go_live(request, state.ports, &netns, sockets)
+    }
+
+    fn dir_of(&self, container: &ContainerId) -> PathBuf {
+        self.sandboxes.join(container.as_str())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The tenant's own, in the container's namespace; they may name its links.
+fn set_sysctls(netns: &Netns, sysctls: &BTreeMap<String, String>) -> Result<()> {
+    let own: Vec<_> = sysctls.iter().filter(|(key, _)| key.starts_with("net.")).collect();
+    if own.is_empty() {
+        return Ok(());
+    }
+    netns.run(|| own.iter().try_for_each(|(key, value)| netns::sysctl_here(key, value)))
+}
+
+/// Housekeeping, until the plane is dropped.
+async fn sweep(plane: Weak<Plane>) {
+    let mut timer = tokio::time::interval(SWEEP);
+    loop {
+        timer.tick().await;
+        let Some(plane) = plane.upgrade() else { return };
+        if let Err(error) = plane.host.refresh().await {
+            tracing::warn!(error = error.operator_text(), "refresh the host's rules");
+        }
+        for spare in plane.spares.cull() {
+            let _ = plane.reaper.send(Remains { dir: spare.dir, ports: Vec::new() });
+        }
+        plane.routers.cull().await;
+    }
+}

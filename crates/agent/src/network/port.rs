@@ -1,0 +1,85 @@
+//! A container's link: one end is a port of the router's bridge, the other is `eth0` in the container.
+//!
+//! Port names are random and never used again, so a container that starts while its former self is still being torn down
+//! meets nothing of it but its address: [`silence`] frees that one at once.
+
+use domain::{Endpoint, Error, Result};
+use rand::Rng;
+use rtnetlink::{
+    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::link::{InfoData, InfoVeth},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    guard::{self, Sender},
+    links::{self, because, parse_mac},
+    netns::Netns,
+    router::Router,
+};
+
+/// What must be known to unplug it, kept in the sandbox's directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Port {
+    pub(super) vni: u32,
+    /// In the router; starts with `p`.
+    pub(super) name: String,
+    mac: [u8; 6],
+    address: std::net::Ipv4Addr,
+}
+
+impl Port {
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self> {
+        let name = format!("p{:012x}", rand::rng().random::<u64>() & 0xffff_ffff_ffff);
+        Ok(Self { vni: endpoint.vni, name, mac: parse_mac(&endpoint.mac)?, address: endpoint.address })
+    }
+
+    fn sender(&self) -> Sender<'_> {
+        Sender { port: &self.name, mac: self.mac, address: self.address }
+    }
+
+    pub(super) async fn is_there(&self, router: &Router) -> Result<bool> {
+        Ok(links::find(&router.links, &self.name).await?.is_some())
+    }
+
+    /// The port may send nothing any more: whoever has the address next is not answered for by the old link.
+    pub(super) fn silence(&self, router: &Router) -> Result<()> {
+        guard::expel(&router.nft, &self.sender())
+    }
+
+    /// Removes both ends.
+    pub(super) async fn unplug(&self, router: &Router) -> Result<()> {
+        self.silence(router)?;
+        links::delete(&router.links, &self.name).await
+    }
+}
+
+/// The container's side of a plug.
+pub(super) struct Socket<'a> {
+    pub(super) netns: &'a Netns,
+    pub(super) links: &'a Handle,
+    /// Interface index to give, unused in the container.
+    pub(super) index: u32,
+    pub(super) mtu: u32,
+    /// This endpoint's gateway is the default one.
+    pub(super) default_route: bool,
+}
+
+/// Makes the link in both namespaces, up, and configures the container's end: four requests.
+pub(super) async fn plug(router: &Router, port: &Port, endpoint: &Endpoint, socket: Socket<'_>) -> Result<()> {
+    guard::admit(&router.nft, &port.sender())?;
+    let interface = endpoint.interface.as_str();
+    let peer = LinkUnspec::new_with_name(interface).index(socket.index).address(port.mac.to_vec());
+    let peer = peer.mtu(socket.mtu).setns_by_fd(socket.netns.raw()).up().build();
+    let veth = LinkVeth::new(&port.name, interface).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    let veth = veth.controller(router.bridge).mtu(socket.mtu).up().build();
+    router.links.link().add(veth).execute().await.map_err(because("add a container's link"))?;
+    let (address, length) = (endpoint.address.into(), endpoint.subnet.prefix_len());
+    let add = socket.links.address().add(socket.index, address, length);
+    add.execute().await.map_err(because("add a container's address"))?;
+    if !socket.default_route {
+        return Ok(());
+    }
+    let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new().gateway(endpoint.gateway).build();
+    socket.links.route().add(route).execute().await.map_err(|e| Error::because("add a container's default route", e))
+}
