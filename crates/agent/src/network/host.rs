@@ -28,8 +28,7 @@ const UPLINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 16);
 /// How many /30s there are.
 const UPLINKS_MAX: u16 = 1 << 14;
 /// Never reachable, whatever the routes say: this network, loopback, link-local, uplinks, multicast and reserved.
-const NEVER: [&str; 6] =
-    ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/16", "224.0.0.0/4", "240.0.0.0/4"];
+const NEVER: [&str; 6] = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/16", "224.0.0.0/4", "240.0.0.0/4"];
 
 pub(super) struct Host {
     pub(super) links: Handle,

@@ -24,6 +24,5 @@ mod spare;
 mod underlay;
 mod userns;
 
-
 pub use peers::Peer;
 pub use plane::{Plane, Sandbox, SandboxRequest, Settings};

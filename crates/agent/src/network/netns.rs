@@ -148,7 +148,13 @@ fn netlink_here(protocol: SockProtocol, message: &[u8]) -> io::Result<()> {
 
 /// `net.ipv4.conf.eth0/1.x`: as sysctl(8), dots and slashes trade places.
 fn proc_path(key: &str) -> String {
-    key.chars().map(|c| match c { '.' => '/', '/' => '.', other => other }).collect()
+    key.chars()
+        .map(|c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -232,7 +232,13 @@ impl Plane {
     }
 
     /// The last step: names and DNS.
-    fn go_live(&self, request: &SandboxRequest<'_>, ports: Vec<Port>, netns: &Netns, sockets: Sockets) -> Result<Sandbox> {
+    fn go_live(
+        &self,
+        request: &SandboxRequest<'_>,
+        ports: Vec<Port>,
+        netns: &Netns,
+        sockets: Sockets,
+    ) -> Result<Sandbox> {
         let dns = match request.endpoints.is_empty() {
             true => None,
             false => Some(dns::Server::start(sockets, self.resolver(request, netns)?)?),

@@ -97,8 +97,7 @@ impl Router {
     /// Whether it routes the network that `endpoint` is in.
     pub(super) fn fits(&self, endpoint: &Endpoint) -> bool {
         let shape = &self.shape;
-        (shape.subnet, shape.gateway, shape.uplink.is_none())
-            == (endpoint.subnet, endpoint.gateway, endpoint.internal)
+        (shape.subnet, shape.gateway, shape.uplink.is_none()) == (endpoint.subnet, endpoint.gateway, endpoint.internal)
     }
 
     /// Whether containers' links are still in it.
