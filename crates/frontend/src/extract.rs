@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
 };
 use docker_api::{strict, version::ApiVersion};
 use domain::{Error, Result};
@@ -36,6 +36,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Self>().cloned();
         caller.ok_or_else(|| Error::internal("a request without its caller").into())
+    }
+}
+
+/// `{id}` or `{name}` of the path, as the tenant wrote it.
+pub(crate) struct Reference(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reference {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            // Postgres has no text with NUL, and Docker no name.
+            Ok(Path(text)) if !text.contains('\0') => Ok(Self(text)),
+            _ => Err(Error::invalid("invalid reference in the path").into()),
+        }
     }
 }
 
@@ -91,7 +105,10 @@ pub(crate) async fn collect(body: Body, max_bytes: usize) -> Result<Bytes, ApiEr
 /// dockerd's rule: JSON, or no header at all where there is no body.
 fn check_content_type(headers: &HeaderMap, has_body: bool) -> Result<(), ApiError> {
     if headers.get(CONTENT_ENCODING).is_some_and(|v| v != "identity") {
-        return Err(ApiError::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported Content-Encoding header".to_owned()));
+        return Err(ApiError::Http(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported Content-Encoding header".to_owned(),
+        ));
     }
     let given = headers.get(CONTENT_TYPE).map(|v| v.to_str().unwrap_or("")).unwrap_or("");
     let kind = given.split(';').next().unwrap_or("").trim();

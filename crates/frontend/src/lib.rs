@@ -16,6 +16,7 @@ mod serve;
 mod server;
 mod socket;
 mod state;
+mod stream;
 mod version;
 
 pub use config::Config;

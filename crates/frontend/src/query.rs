@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn flags_follow_dockerds_idea_of_a_bool() {
-        for (value, expected) in [("1", true), ("True", true), ("yes", true), ("", false), ("0", false), ("False", false)] {
+        for (value, expected) in
+            [("1", true), ("True", true), ("yes", true), ("", false), ("0", false), ("False", false)]
+        {
             assert_eq!(params(&format!("f={value}")).flag("f"), expected, "{value}");
         }
         assert!(params("").flag_or("f", true) && !params("f=0").flag_or("f", true));

@@ -14,6 +14,8 @@ use axum::{
 };
 use domain::Error;
 use http::Method;
+use rpc::request_id::REQUEST_ID;
+use tracing::Instrument;
 
 use crate::{
     error::ApiError,
@@ -36,10 +38,19 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 pub(crate) fn table() -> Vec<Row> {
-    [system_rows(), container_rows(), exec_rows(), image_rows(), volume_rows(), network_rows(), plugin_rows(), swarm_rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        system_rows(),
+        container_rows(),
+        exec_rows(),
+        image_rows(),
+        volume_rows(),
+        network_rows(),
+        plugin_rows(),
+        swarm_rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn system_rows() -> Vec<Row> {
@@ -231,14 +242,19 @@ fn row<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handl
 }
 
 fn writes(row: Row) -> Row {
-    Row { handler: row.handler.route_layer(from_fn(refuse_viewers)), ..row }
+    Row { handler: row.handler.route_layer(from_fn(write)), ..row }
 }
 
-/// Viewers read; everything else is the developers' and owners'.
-async fn refuse_viewers(caller: Caller, request: Request, next: Next) -> Response {
-    match caller.tenant.role().can_write() {
-        true => next.run(request).await,
-        false => ApiError::from(Error::forbidden("the role viewer may only read")).into_response(),
+/// Viewers read; everything else is the developers' and owners'. A write runs as a task of its own, so that it is finished
+/// (or undone) also when its client has gone: hyper drops the future of a request whose connection is closed.
+async fn write(caller: Caller, request: Request, next: Next) -> Response {
+    if !caller.tenant.role().can_write() {
+        return ApiError::from(Error::forbidden("the role viewer may only read")).into_response();
+    }
+    let work = REQUEST_ID.scope(rpc::request_id::current(), next.run(request).in_current_span());
+    match tokio::spawn(work).await {
+        Ok(response) => response,
+        Err(cause) => ApiError::from(Error::because("a handler's task", cause)).into_response(),
     }
 }
 

@@ -5,7 +5,13 @@
 //! client that closes its side of a connection while it waits for an answer has given it up (its `wait` or `logs -f` ends);
 //! an upgraded connection is no longer hyper's, and half-closes freely.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use domain::{Error, Result};
 use hyper::{server::conn::http1, service::service_fn};
@@ -26,6 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     blobs,
     config::Config,
+    handlers::system::info::KnownCapacity,
     routes,
     serve::{self, Door},
     socket,
@@ -84,6 +91,8 @@ async fn assemble(config: Config) -> Result<App> {
         inventory,
         registries,
         blobs,
+        scheduler: AtomicUsize::new(0),
+        capacity: KnownCapacity::default(),
         config,
     }))
 }

@@ -1,16 +1,21 @@
 //! What every handler can reach. Cheap to clone; nothing in it is the only copy of anything.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{Error, Result};
 use identity::{Gate, Tenant};
 use images::{BlobStore, Images, Registries};
 use inventory::{Container, Inventory, TenantView};
-use rpc::Channels;
+use rpc::{Channels, v1};
 
-use crate::config::Config;
-
-use crate::{config::Config};
+use crate::{config::Config, handlers::system::info::KnownCapacity};
 
 /// Shared by all requests of this frontend.
 #[derive(Clone)]
@@ -24,6 +29,9 @@ pub(crate) struct Parts {
     pub(crate) images: Images,
     pub(crate) registries: Registries,
     pub(crate) blobs: BlobStore,
+    /// Index of the scheduler that answered last.
+    pub(crate) scheduler: AtomicUsize,
+    pub(crate) capacity: KnownCapacity,
 }
 
 impl Deref for App {
@@ -49,5 +57,27 @@ impl App {
             return Err(Error::unavailable(format!("the host of container {} is unreachable", container.id)));
         }
         self.channels.agent(container.host, &container.host_endpoint)
+    }
+
+    /// Asks the schedulers in turn, from the one that answered last, until one can be reached.
+    pub(crate) async fn place(&self, container_json: Vec<u8>, deadline: Duration) -> Result<v1::PlaceReply> {
+        let endpoints = &self.config.schedulers;
+        let message = v1::PlaceRequest { container_json: container_json.into() };
+        let first = self.scheduler.load(Ordering::Relaxed);
+        let mut unreachable = Error::unavailable("no scheduler is configured");
+        for index in (0..endpoints.len()).map(|i| (first + i) % endpoints.len()) {
+            let mut request = tonic::Request::new(message.clone());
+            request.set_timeout(deadline);
+            let answer = self.channels.scheduler(&endpoints[index])?.place(request).await;
+            match answer.map_err(rpc::status::from_status) {
+                Ok(reply) => {
+                    self.scheduler.store(index, Ordering::Relaxed);
+                    return Ok(reply.into_inner());
+                }
+                Err(error @ Error::Unavailable { .. }) => unreachable = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(unreachable)
     }
 }

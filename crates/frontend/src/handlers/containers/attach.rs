@@ -1,0 +1,90 @@
+//! `POST /containers/{id}/attach`: the connection becomes the container's stdio.
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use docker_api::detach_keys;
+use domain::{Error, Result, Status};
+use futures::StreamExt as _;
+use inventory::Container;
+use rpc::v1::{self, attach_input};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::verb::Target;
+use crate::{
+    error::{Answer, ApiError},
+    extract::{Caller, Reference},
+    hijack::{INPUT_PIECES, Input, Session, Takeover, Terms, attached},
+    query::Params,
+    state::App,
+};
+
+const KNOWN: [&str; 6] = ["detachKeys", "logs", "stream", "stdin", "stdout", "stderr"];
+
+pub(crate) async fn attach(
+    State(app): State<App>,
+    caller: Caller,
+    Reference(id): Reference,
+    params: Params,
+    mut request: Request,
+) -> Answer {
+    params.only(&KNOWN)?;
+    let detach_keys = detach_keys::parse(params.get("detachKeys").unwrap_or_default());
+    let detach_keys = detach_keys.map_err(|e| Error::invalid(e.to_string()))?;
+    let mut target = Target::find(&app, &caller, &id).await?;
+    let stdin = params.flag("stdin") && target.container.spec.stdin_open;
+    if stdin && !caller.tenant.role().can_write() {
+        return Err(Error::forbidden("the role viewer may not attach to stdin").into());
+    }
+    check_status(&target.container)?;
+    let headers = request.headers().clone();
+    let takeover = Takeover::of(&headers, request.extensions_mut())?;
+    let terms = Terms {
+        stdin,
+        tty: target.container.spec.process.tty,
+        close_stdin: target.container.spec.stdin_once && !target.container.spec.process.tty,
+        detach_keys,
+        version: caller.version,
+    };
+    let start = v1::AttachStart {
+        container: Some(target.key.clone()),
+        stdin,
+        stdout: params.flag("stdout"),
+        stderr: params.flag("stderr"),
+        logs: params.flag("logs"),
+        stream: params.flag("stream"),
+    };
+    let session = open(&mut target.agent, start, terms).await?;
+    Ok(takeover.respond(session))
+}
+
+async fn open(agent: &mut rpc::Agent, start: v1::AttachStart, terms: Terms) -> Result<Session, ApiError> {
+    let (input, pieces) = mpsc::channel(INPUT_PIECES);
+    let first = v1::AttachInput { input: Some(attach_input::Input::Start(start)) };
+    let rest = ReceiverStream::new(pieces).map(|piece| v1::AttachInput { input: Some(wire(piece)) });
+    let mut output = agent.attach(futures::stream::iter([first]).chain(rest)).await?.into_inner();
+    attached(&mut output).await?;
+    Ok(Session { output, input, terms, ended: Box::new(|_| Box::pin(std::future::ready(()))) })
+}
+
+fn wire(piece: Input) -> attach_input::Input {
+    match piece {
+        Input::Stdin(data) => attach_input::Input::Stdin(data),
+        Input::Close => attach_input::Input::CloseStdin(true),
+    }
+}
+
+fn check_status(container: &Container) -> Result<()> {
+    let id = &container.id;
+    match container.observation.status {
+        Status::Paused => {
+            Err(Error::conflict(format!("container {id} is paused, unpause the container before attach")))
+        }
+        Status::Restarting => {
+            Err(Error::conflict(format!("container {id} is restarting, wait until the container is running")))
+        }
+        Status::Created | Status::Running | Status::Exited | Status::Removing | Status::Dead => Ok(()),
+    }
+}

@@ -1,0 +1,221 @@
+//! `POST /containers/create`: 201 with an id. Policy, then a reservation at a scheduler, then the record on the host.
+//!
+//! The reservation comes before the agent's call, so that a crash between the two leaves a row that the reaper finds, not a
+//! container that nobody owns. When the agent fails, the row goes: nothing half-made stays.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{extract::State, response::Response};
+use chrono::Utc;
+use docker_api::{
+    names,
+    types::{ContainerCreateBody, container_config_json, host_config_json},
+};
+use domain::{ContainerId, ContainerName, Error, NewContainer, Observation, Result, spec::LogDriver};
+use inventory::{Image, TenantView};
+use policy::{Accepted, CreateContext, ImageFacts, Package};
+use rpc::v1;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::verb::within;
+use crate::{
+    error::Answer,
+    extract::{Caller, Json},
+    json,
+    query::Params,
+    state::App,
+};
+
+/// The host may have to fetch and unpack a large image first.
+const CREATE: Duration = Duration::from_secs(900);
+const PLACE: Duration = Duration::from_secs(30);
+/// Random names that are tried before numbered ones.
+const PLAIN_NAMES: u32 = 5;
+const NAMES_MOST: u32 = 10;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Created<'a> {
+    id: &'a ContainerId,
+    warnings: &'a [String],
+}
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    params: Params,
+    Json(body): Json<ContainerCreateBody>,
+) -> Answer {
+    params.only(&["name", "platform"])?;
+    let given = params.filled("name").map(str::parse::<ContainerName>).transpose()?;
+    let rows = app.rows(&caller.tenant);
+    let image = find_image(&rows, &body, params.get("platform").unwrap_or_default()).await?;
+    let volumes_from = referenced(&rows, &body).await?;
+    let id = ContainerId::random();
+    let mut tries = 0;
+    let (mut warnings, placed) = loop {
+        tries += 1;
+        let name = given.clone().map_or_else(|| generated(tries), Ok)?;
+        let draft = Draft { app: &app, rows: &rows, id: &id, name: &name, generated: given.is_none() };
+        match draft.place(&image, body.clone(), &volumes_from, &caller).await {
+            Err(Error::Conflict(_)) if given.is_none() && tries < NAMES_MOST => (),
+            placed => break placed?,
+        }
+    };
+    warnings.extend(placed.warnings.iter().cloned());
+    make(&app, &rows, &caller, &id, placed).await?;
+    Ok(json::created(&Created { id: &id, warnings: &warnings }))
+}
+
+fn generated(tries: u32) -> Result<ContainerName> {
+    if tries <= PLAIN_NAMES { names::random().parse() } else { names::random_numbered().parse() }
+}
+
+async fn find_image(rows: &TenantView, body: &ContainerCreateBody, platform: &str) -> Result<Image> {
+    let wanted = policy::platform(platform)?;
+    let reference = body.image.as_deref().unwrap_or_default();
+    let image = rows.image(reference).await?;
+    match wanted {
+        Some((os, architecture)) if (os, architecture) != (image.os.as_str(), image.architecture.as_str()) => {
+            Err(Error::Missing(format!(
+                "image with reference {reference} was found but does not provide the specified platform ({platform})"
+            )))
+        }
+        _ => Ok(image),
+    }
+}
+
+/// Ids and names inside the body mean the tenant's own containers; one that is not there is the same 404 as any other.
+async fn referenced(
+    rows: &TenantView,
+    body: &ContainerCreateBody,
+) -> Result<BTreeMap<String, Vec<domain::spec::VolumeMount>>> {
+    let mut volumes = BTreeMap::new();
+    for reference in policy::referenced_containers(body) {
+        let container = rows.container(&reference).await?;
+        volumes.insert(reference, container.spec.volumes);
+    }
+    Ok(volumes)
+}
+
+/// A container that is about to be placed.
+struct Draft<'a> {
+    app: &'a App,
+    rows: &'a TenantView,
+    id: &'a ContainerId,
+    name: &'a ContainerName,
+    generated: bool,
+}
+
+/// Where it is to be made, and of what.
+struct Placed {
+    host: domain::HostId,
+    host_endpoint: String,
+    warnings: Vec<String>,
+    create: v1::CreateRequest,
+}
+
+impl Draft<'_> {
+    /// The policy's warnings, and the reservation.
+    async fn place(
+        &self,
+        image: &Image,
+        body: ContainerCreateBody,
+        volumes_from: &BTreeMap<String, Vec<domain::spec::VolumeMount>>,
+        caller: &Caller,
+    ) -> Result<(Vec<String>, Placed)> {
+        let reference = body.image.clone().unwrap_or_default();
+        let rootfs = domain::ImageRootfs { image_id: image.id.clone(), layers: image.layers.clone() };
+        let context = CreateContext {
+            package: &Package::standard(),
+            image: &ImageFacts::read(rootfs, &image.config)?,
+            id: self.id,
+            name: self.name,
+            default_log: LogDriver::JsonFile,
+            reserved_ports: &[],
+            volumes_from,
+        };
+        let accepted = policy::create(&context, body)?;
+        if !accepted.ports.is_empty() {
+            return Err(Error::unsupported("HostConfig.PortBindings: published ports are not supported yet"));
+        }
+        let warnings = accepted.warnings.clone();
+        let spec_json = rpc::to_json(&accepted.spec);
+        let new = self.row(caller, reference, accepted)?;
+        Ok((warnings, self.reserve(&new, spec_json).await?))
+    }
+
+    fn row(&self, caller: &Caller, image_reference: String, accepted: Accepted) -> Result<NewContainer> {
+        Ok(NewContainer {
+            tenant: caller.tenant.id(),
+            id: self.id.clone(),
+            name: self.name.clone(),
+            name_generated: self.generated,
+            image_reference,
+            command: accepted.command,
+            network_mode: accepted.network_mode,
+            spec: accepted.spec,
+            labels: accepted.labels,
+            constraints: accepted.constraints,
+            affinities: accepted.affinities,
+            docker_config: raw(container_config_json(&accepted.config))?,
+            docker_host_config: raw(host_config_json(&accepted.host_config))?,
+            created_at: Utc::now(),
+        })
+    }
+
+    async fn reserve(&self, new: &NewContainer, spec_json: Vec<u8>) -> Result<Placed> {
+        let reply = match self.app.place(rpc::to_json(new), PLACE).await {
+            Ok(reply) => reply,
+            Err(error @ Error::Unavailable { .. }) => {
+                // It may have been committed before the connection broke.
+                give_back(self.rows, self.id).await;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Placed {
+            host: reply.host_id.parse()?,
+            host_endpoint: reply.host_endpoint,
+            warnings: reply.warnings,
+            create: v1::CreateRequest {
+                container: Some(rpc::container_key(new.tenant, self.id)),
+                name: self.name.to_string(),
+                uid_base: reply.uid_base,
+                spec_json: spec_json.into(),
+                endpoints_json: reply.endpoints_json,
+            },
+        })
+    }
+}
+
+fn raw(value: serde_json::Result<serde_json::Value>) -> Result<Box<RawValue>> {
+    value.and_then(|value| to_raw_value(&value)).map_err(|e| Error::because("Docker's JSON of a container", e))
+}
+
+/// Makes it on its host, or takes the reservation back.
+async fn make(app: &App, rows: &TenantView, caller: &Caller, id: &ContainerId, placed: Placed) -> Result<()> {
+    let made = async {
+        let mut agent = app.channels.agent(placed.host, &placed.host_endpoint)?;
+        let reply = agent.create(within(CREATE, placed.create)).await.map_err(rpc::status::from_status)?;
+        let seen = reply.into_inner().observation;
+        let seen: Observation =
+            seen.ok_or_else(|| Error::internal("an agent's reply without its observation"))?.try_into()?;
+        rows.observe(&seen).await
+    };
+    match made.await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            tracing::info!(container.id = %id, host.id = %placed.host, tenant = %caller.tenant.id(), "create is undone");
+            give_back(rows, id).await;
+            Err(error)
+        }
+    }
+}
+
+async fn give_back(rows: &TenantView, id: &ContainerId) {
+    if let Err(error) = rows.forget(id).await {
+        tracing::warn!(container.id = %id, cause = error.operator_text(), "a reservation is left to the reaper");
+    }
+}

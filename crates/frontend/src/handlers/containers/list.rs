@@ -1,0 +1,93 @@
+//! `GET /containers/json`: one query for all of the tenant's containers; filters and the limit work on its result.
+
+use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
+use docker_api::human::{Seen, status_text};
+use inventory::ContainerSummary;
+use serde::Serialize;
+
+use super::{filter::Filter, network::Networks};
+use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
+
+pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    params.only(&["all", "limit", "size", "filters"])?;
+    let rows = app.rows(&caller.tenant);
+    let filter = Filter::read(&params, &rows).await?;
+    let all = rows.containers().await?;
+    let (now, with_sizes) = (Utc::now(), params.flag("size"));
+    let kept = filter.keep(&all, &rows).await?;
+    let lines: Vec<Line<'_>> = kept.into_iter().map(|c| Line::of(c, now, with_sizes)).collect();
+    Ok(json::ok(&lines))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Line<'a> {
+    id: &'a str,
+    names: [String; 1],
+    image: &'a str,
+    #[serde(rename = "ImageID")]
+    image_id: &'a str,
+    command: &'a str,
+    created: i64,
+    ports: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_rw: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_root_fs: Option<i64>,
+    labels: &'a std::collections::BTreeMap<String, String>,
+    state: &'static str,
+    status: String,
+    host_config: HostConfig<'a>,
+    network_settings: NetworkSettings<'a>,
+    mounts: [(); 0],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig<'a> {
+    network_mode: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings<'a> {
+    networks: Networks<'a>,
+}
+
+impl<'a> Line<'a> {
+    fn of(c: &'a ContainerSummary, now: DateTime<Utc>, with_sizes: bool) -> Self {
+        let running = c.observation.status.is_running();
+        Self {
+            id: c.id.as_str(),
+            names: [format!("/{}", c.name)],
+            image: &c.image_reference,
+            image_id: c.image_id.as_str(),
+            command: &c.command,
+            created: c.created_at.timestamp(),
+            ports: [],
+            size_rw: with_sizes.then_some(0),
+            size_root_fs: with_sizes.then_some(0),
+            labels: &c.labels,
+            state: c.observation.status.as_str(),
+            status: status(c, now),
+            host_config: HostConfig { network_mode: &c.network_mode },
+            network_settings: NetworkSettings {
+                networks: Networks::new(&c.endpoints, c.name.as_str(), c.id.short(), running),
+            },
+            mounts: [],
+        }
+    }
+}
+
+fn status(c: &ContainerSummary, now: DateTime<Utc>) -> String {
+    let seen = Seen {
+        status: c.observation.status.as_str(),
+        exit_code: c.observation.exit_code,
+        started_at: c.observation.started_at,
+        finished_at: c.observation.finished_at,
+        health: c.observation.health.as_ref().map(|h| h.status.as_str()),
+        host_unreachable: !c.host_reachable,
+    };
+    status_text(&seen, now)
+}

@@ -1,0 +1,21 @@
+//! `/containers`.
+
+pub(crate) mod attach;
+pub(crate) mod create;
+mod filter;
+pub(crate) mod inspect;
+pub(crate) mod kill;
+pub(crate) mod list;
+pub(crate) mod logs;
+mod network;
+pub(crate) mod pause;
+pub(crate) mod remove;
+pub(crate) mod rename;
+pub(crate) mod resize;
+pub(crate) mod restart;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod top;
+pub(crate) mod unpause;
+pub(crate) mod verb;
+pub(crate) mod wait;

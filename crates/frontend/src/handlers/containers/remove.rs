@@ -1,0 +1,65 @@
+//! `DELETE /containers/{id}`: 204. The host forgets first, then the inventory gives the reservation back.
+//!
+//! A host that has nothing of the container (its create was cut short) is no obstacle. A silent host is: while it may still
+//! run the container, the row stays.
+
+use std::time::Duration;
+
+use axum::{extract::State, response::Response};
+use domain::{Error, Result, Status};
+use http::StatusCode;
+use inventory::Container;
+use rpc::v1;
+
+use super::verb::{Target, within};
+use crate::{
+    error::Answer,
+    extract::{Caller, Reference},
+    json,
+    query::Params,
+    state::App,
+};
+
+/// Unmounting and deleting a large snapshot takes its time.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id): Reference, params: Params) -> Answer {
+    params.only(&["v", "force", "link"])?;
+    if params.flag("link") {
+        return Err(Error::invalid("link: legacy links do not exist on this endpoint").into());
+    }
+    let force = params.flag("force");
+    let target = Target::find(&app, &caller, &id).await?;
+    check(&target.container, force)?;
+    let request = v1::RemoveRequest { container: Some(target.key.clone()), force };
+    match target.agent.clone().remove(within(DEADLINE, request)).await.map_err(rpc::status::from_status) {
+        Ok(_) | Err(Error::NotFound { .. }) => (),
+        Err(Error::Conflict(why)) => return Err(refused(&target.container, &why).into()),
+        Err(error) => return Err(error.into()),
+    }
+    target.rows.forget(&target.container.id).await?;
+    Ok(json::empty(StatusCode::NO_CONTENT))
+}
+
+/// By what the inventory knows; the agent decides again by what is.
+fn check(container: &Container, force: bool) -> Result<()> {
+    let status = container.observation.status;
+    if force || status.can_remove() {
+        return Ok(());
+    }
+    Err(refused(container, &in_the_way(status)))
+}
+
+fn in_the_way(status: Status) -> String {
+    match status {
+        Status::Paused => "container is paused and must be unpaused first".to_owned(),
+        other => format!("container is {other}: stop the container before removing or force remove"),
+    }
+}
+
+fn refused(container: &Container, why: &str) -> Error {
+    if why.starts_with("cannot remove container") {
+        return Error::conflict(why);
+    }
+    Error::conflict(format!("cannot remove container \"/{}\": {why}", container.name))
+}

@@ -1,0 +1,86 @@
+//! `POST /containers/{id}/start`: 204, or 304 when it already runs.
+
+use axum::{extract::State, response::Response};
+use domain::Error;
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use rpc::v1;
+
+use super::verb::{DEADLINE, Target, within};
+use crate::{
+    error::Answer,
+    extract::{Caller, Reference},
+    json,
+    query::Params,
+    state::App,
+};
+
+pub(crate) async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    Reference(id): Reference,
+    params: Params,
+    headers: HeaderMap,
+) -> Answer {
+    check(&params, &headers)?;
+    let target = Target::find(&app, &caller, &id).await?;
+    let request = v1::StartRequest { container: Some(target.key.clone()) };
+    match target.agent.clone().start(within(DEADLINE, request)).await {
+        Ok(reply) => Ok(json::empty(match target.store(reply.into_inner()).await?.0 {
+            v1::Outcome::Already => StatusCode::NOT_MODIFIED,
+            v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,
+        })),
+        Err(status) => {
+            store_failure(&target).await;
+            Err(status.into())
+        }
+    }
+}
+
+/// A start that failed has changed the container (exit code 127, `State.Error`); the error itself carries no observation, so
+/// it is asked for. Best effort: the agent reports it as well.
+async fn store_failure(target: &Target) {
+    let request = v1::WaitRequest {
+        container: Some(target.key.clone()),
+        condition: v1::WaitCondition::NotRunning.into(),
+        after_generation: 0,
+    };
+    let asked = target.agent.clone().wait(within(std::time::Duration::from_secs(1), request)).await;
+    if let Ok(reply) = asked
+        && let Err(error) = target.store(reply.into_inner()).await
+    {
+        tracing::warn!(cause = error.operator_text(), "the state after a failed start was not stored");
+    }
+}
+
+fn check(params: &Params, headers: &HeaderMap) -> Result<(), Error> {
+    params.only(&["detachKeys", "checkpoint", "checkpoint-dir"])?;
+    if params.filled("checkpoint").is_some() || params.filled("checkpoint-dir").is_some() {
+        return Err(Error::unsupported("checkpoints are not supported by this endpoint yet"));
+    }
+    // Docker's bound: an object that says something has at least 7 characters.
+    let length: u64 = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0);
+    if length > 7 || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Error::invalid(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_host_config_at_start_is_refused() {
+        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("20"))]);
+        assert!(matches!(check(&Params::default(), &headers), Err(Error::Invalid(_))));
+        let headers = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("2"))]);
+        assert!(check(&Params::default(), &headers).is_ok());
+    }
+}
