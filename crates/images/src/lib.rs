@@ -1,1 +1,53 @@
-//! placeholder
+//! Images: registries, the blob store, manifests, archives, and what of them a tenant's catalogue gets to know.
+//!
+//! Blobs are stored once for all tenants; what a tenant may see of them is in the inventory, and is written in one
+//! transaction at the end of a pull, load or import. Until then nothing is visible, so a failure leaves nothing but bytes
+//! that nobody refers to.
+//!
+//! The registry client is our own (see [`registry`]): each resolved address has to be judged and pinned.
+
+#![recursion_limit = "256"]
+
+mod archive;
+mod auth;
+pub mod changes;
+mod config;
+mod import;
+mod layer;
+mod manifest;
+mod media;
+mod platform;
+mod progress;
+mod pull;
+mod registry;
+mod save;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use inventory::Inventory;
+
+pub use archive::Loaded;
+pub use auth::{RegistryAuth, Secret};
+pub use platform::Platform;
+pub use progress::Progress;
+pub use pull::Pulled;
+pub use registry::{Registries, RegistrySettings, login};
+pub use store::BlobStore;
+
+/// What can be done with images. Cheap to clone; all clones share the transfers that are under way.
+#[derive(Clone)]
+pub struct Images {
+    store: BlobStore,
+    registries: Registries,
+    flights: Arc<pull::Flights>,
+}
+
+impl Images {
+    pub fn new(_inventory: Inventory, store: BlobStore, registries: Registries) -> Self {
+        Self { store, registries, flights: Arc::default() }
+    }
+}

@@ -1,0 +1,193 @@
+//! `docker pull`: reference -> manifest -> config -> layers, then one transaction that makes the image visible.
+//!
+//! Nothing is extracted here: hosts do that, when they first need the image. Nothing half-made is seen by anybody: a
+//! layer becomes a blob when its digest is right, and the tenant's only with the image's row.
+
+mod flight;
+mod layer;
+mod resolve;
+
+use std::collections::BTreeMap;
+
+use domain::{Digest, Error, ImageRef, Layer, Result};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use inventory::{NewImage, TenantView};
+use tokio::sync::mpsc;
+
+pub(crate) use flight::Flights;
+use layer::{Fetching, Obtained, short};
+pub(crate) use resolve::no_match;
+use resolve::{Resolved, resolve};
+
+use crate::{
+    Images,
+    auth::RegistryAuth,
+    config::Config,
+    manifest::{Blob, CONFIG_MAX_BYTES},
+    platform::Platform,
+    progress::{Progress, Reporter},
+    registry,
+};
+
+/// As dockerd's default.
+const LAYERS_AT_ONCE: usize = 3;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The image's.
+    pub id: Digest,
+    /// Of what the reference points to: manifest or index.
+    pub digest: Digest,
+    /// The reference pointed there before.
+    pub up_to_date: bool,
+}
+
+impl Images {
+    /// Pulls one image; `latest` where there is neither tag nor digest. Errors are dockerd's: `Missing` for what does
+    /// not exist, `Unavailable` for a registry that does not answer, `Forbidden` where policy I01 says no.
+    pub async fn pull(
+        &self,
+        tenant: &TenantView,
+        reference: &ImageRef,
+        platform: Option<&str>,
+        auth: Option<RegistryAuth>,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<Pulled> {
+        let reference = reference.clone().with_default_tag();
+        let platform = Platform::parse(platform.unwrap_or_default())?;
+        let endpoints = self.registries.endpoints(&reference, auth.as_ref()).await?;
+        let resolved = resolve(endpoints, &reference, &platform).await?;
+        let reporter = Reporter::new(progress);
+        let shown = reference.digest().map(Digest::as_str).or(reference.tag()).unwrap_or_default();
+        reporter.status(shown, format!("Pulling from {}", reference.path())).await?;
+        let pulled = self.take(tenant, &reference, &resolved, &reporter).await?;
+        reporter.say(format!("Digest: {}", pulled.digest)).await?;
+        let outcome = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
+        reporter.say(format!("Status: {outcome} for {reference}")).await?;
+        Ok(pulled)
+    }
+
+    /// The repository's tags, for `docker pull --all-tags`.
+    pub async fn tags(&self, reference: &ImageRef, auth: Option<&RegistryAuth>) -> Result<Vec<String>> {
+        let mut last = Error::internal("a reference without an endpoint");
+        for repository in self.registries.endpoints(reference, auth).await? {
+            match repository.tags().await {
+                Ok(tags) => return Ok(tags),
+                Err(trouble) => last = trouble.about(reference),
+            }
+        }
+        Err(last)
+    }
+
+    async fn take(
+        &self,
+        tenant: &TenantView,
+        reference: &ImageRef,
+        from: &Resolved,
+        reporter: &Reporter,
+    ) -> Result<Pulled> {
+        let id = from.manifest.config.digest.clone();
+        let up_to_date = points_to(tenant, reference, &id).await?;
+        let bytes = config_bytes(tenant, reference, from).await?;
+        let config = Config::parse(&bytes)?;
+        if config.diff_ids().len() != from.manifest.layers.len() {
+            return Err(Error::invalid("layers from manifest don't match image configuration"));
+        }
+        let fetching = Fetching {
+            store: &self.store,
+            flights: &self.flights,
+            tenant,
+            repository: &from.repository,
+            reference,
+            reporter,
+        };
+        let obtained = obtain_all(&fetching, &from.manifest.layers, config.diff_ids()).await?;
+        tenant.put_image(&new_image(reference, from, bytes, &config, &obtained)).await?;
+        Ok(Pulled { id, digest: from.digest.clone(), up_to_date })
+    }
+}
+
+/// The reference is the tenant's already, and means this image.
+async fn points_to(tenant: &TenantView, reference: &ImageRef, id: &Digest) -> Result<bool> {
+    match tenant.image(&reference.to_string()).await {
+        Ok(image) => Ok(image.id == *id),
+        Err(Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// From the tenant's own record where it has the image under another name; its digest is the id, so it is the same.
+async fn config_bytes(tenant: &TenantView, reference: &ImageRef, from: &Resolved) -> Result<Vec<u8>> {
+    let blob = &from.manifest.config;
+    if let Ok(image) = tenant.image(blob.digest.as_str()).await {
+        return Ok(image.config);
+    }
+    if blob.size_bytes > CONFIG_MAX_BYTES {
+        return Err(Error::invalid("the image config is too large (policy I04)"));
+    }
+    let chunks: Vec<_> = registry::fetch(&from.repository, reference, blob).try_collect().await?;
+    let bytes = chunks.concat();
+    if Digest::of(&bytes) != blob.digest {
+        return Err(Error::invalid(format!("image config verification failed for digest {}", blob.digest)));
+    }
+    Ok(bytes)
+}
+
+/// Three at once, each digest once, in any order; the result maps blob digests.
+async fn obtain_all(fetching: &Fetching<'_>, blobs: &[Blob], diff_ids: &[Digest]) -> Result<Vec<Obtained>> {
+    let mut wanted: Vec<(&Blob, &Digest)> = Vec::new();
+    for (blob, diff_id) in blobs.iter().zip(diff_ids) {
+        if !wanted.iter().any(|(b, _)| b.digest == blob.digest) {
+            wanted.push((blob, diff_id));
+        }
+    }
+    announce(fetching, &wanted).await?;
+    let obtained: BTreeMap<Digest, Obtained> = stream::iter(wanted)
+        .map(|(blob, diff_id)| async move {
+            fetching.obtain(blob, diff_id).await.map(|obtained| (blob.digest.clone(), obtained))
+        })
+        .buffer_unordered(LAYERS_AT_ONCE)
+        .try_collect()
+        .await?;
+    let in_order = blobs.iter().map(|b| obtained.get(&b.digest).cloned());
+    in_order.collect::<Option<_>>().ok_or_else(|| Error::internal("a layer was not obtained"))
+}
+
+async fn announce(fetching: &Fetching<'_>, wanted: &[(&Blob, &Digest)]) -> Result<()> {
+    let mut announced = 0;
+    for (blob, _) in wanted {
+        if fetching.owns(blob).await? {
+            continue;
+        }
+        fetching.reporter.status(short(&blob.digest), "Pulling fs layer").await?;
+        announced += 1;
+        if announced > LAYERS_AT_ONCE {
+            fetching.reporter.status(short(&blob.digest), "Waiting").await?;
+        }
+    }
+    Ok(())
+}
+
+fn new_image(
+    reference: &ImageRef,
+    from: &Resolved,
+    bytes: Vec<u8>,
+    config: &Config,
+    obtained: &[Obtained],
+) -> NewImage {
+    let layers: Vec<Layer> = obtained.iter().map(|o| o.layer.clone()).collect();
+    let repository = reference.familiar_name();
+    let tag = reference.tag().filter(|_| reference.digest().is_none());
+    NewImage {
+        id: from.manifest.config.digest.clone(),
+        config: bytes,
+        blobs: layers.iter().map(|l| (l.digest.clone(), l.size_bytes)).collect(),
+        layers,
+        size_bytes: obtained.iter().map(|o| o.diff_bytes).sum(),
+        architecture: config.architecture.clone(),
+        os: config.os.clone(),
+        created_at: config.created,
+        tags: tag.map(|tag| (repository.clone(), tag.to_owned())).into_iter().collect(),
+        digests: vec![(repository, from.digest.clone(), from.bytes.clone())],
+    }
+}
