@@ -23,9 +23,11 @@ pub(crate) fn process(layout: &Layout, host: &str) -> Result<Process> {
     let config = layout.config(&format!("containerd-{host}.toml"));
     write_private(&config, &text(layout, host))?;
     let netns = underlay::netns_path(layout, host);
+    let name = format!("containerd-{host}");
     Ok(Process {
-        name: format!("containerd-{host}"),
-        log: layout.log(&format!("containerd-{host}")),
+        log: layout.log(&name),
+        ready_file: layout.ready_file(&name),
+        name,
         probe: Probe::Socket(layout.containerd_socket(host)),
         stop_signal: Signal::SIGTERM,
         command: Box::new(move || command(&config, &netns)),

@@ -11,7 +11,7 @@ use std::{
 
 use domain::{Digest, Error, Result};
 
-/// Everything that may stand in a data directory. `up` does not settle among strangers' files, and `--purge` does not
+/// What may stand in a data directory before its system is settled. `up` does not settle among strangers' files, and `--purge` does not
 /// delete them.
 const OURS: [&str; 10] = ["authority", "blobs", "config", "hosts", "lock", "log", "postgres", "run", "site", "tenants"];
 
@@ -71,8 +71,9 @@ impl Layout {
         self.run.join("postgres")
     }
 
+    /// Exists while that process serves; holds its process id.
     pub(crate) fn ready_file(&self, process: &str) -> PathBuf {
-        self.run.join(format!("{process}.ready"))
+        self.data.join("run").join(format!("{process}.ready"))
     }
 
     /// Exists while the whole system serves; holds the supervisor's process id.
@@ -102,8 +103,12 @@ impl Layout {
         format!("wharfinger_{}", self.instance)
     }
 
-    /// An error if the data directory holds anything that is not ours.
+    /// An error if the data directory is somebody else's: no system was ever settled in it, and it holds other things
+    /// than the beginnings of one.
     pub(crate) fn check_ours(&self) -> Result<()> {
+        if self.data.join("site.toml").exists() {
+            return Ok(());
+        }
         for entry in fs::read_dir(&self.data).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let stem = name.trim_start_matches('.').split(['.', '-']).next().unwrap_or_default();
@@ -194,7 +199,7 @@ mod tests {
     fn a_directory_with_strangers_files_is_left_alone() {
         let dir = std::env::temp_dir().join(format!("wharfinger-ours-{}", std::process::id()));
         let layout = Layout::new(&dir).unwrap();
-        for name in ["site.toml", "postgres.new", ".authority-x1", "lock"] {
+        for name in ["site.new", "postgres.new", ".authority-x1", "lock"] {
             fs::create_dir_all(dir.join(name)).unwrap();
         }
         assert!(layout.check_ours().is_ok());

@@ -54,6 +54,7 @@ impl Postgres {
         Process {
             name: "postgres".into(),
             log: layout.log("postgres"),
+            ready_file: layout.ready_file("postgres"),
             probe: Probe::Socket(self.socket_dir.join(".s.PGSQL.5432")),
             stop_signal: Signal::SIGINT, // "fast": open sessions are ended
             command: Box::new(move || Ok(self.server())),

@@ -96,7 +96,8 @@ fn role(
     Ok(Process {
         name: name.to_owned(),
         log: layout.log(name),
-        probe: Probe::File(layout.ready_file(name)),
+        ready_file: layout.ready_file(name),
+        probe: Probe::ReadyFile,
         stop_signal: Signal::SIGTERM,
         command: Box::new(command),
     })

@@ -38,8 +38,8 @@ const LOG_BYTES: u64 = 64 << 20;
 
 /// How to see that a process serves.
 pub(crate) enum Probe {
-    /// Its ready file holds its process id.
-    File(PathBuf),
+    /// It has written its process id to its ready file.
+    ReadyFile,
     /// Its socket accepts.
     Socket(PathBuf),
 }
@@ -47,6 +47,8 @@ pub(crate) enum Probe {
 pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) log: PathBuf,
+    /// Holds the process id while the process serves. A role writes it; for the engines we do.
+    pub(crate) ready_file: PathBuf,
     pub(crate) probe: Probe,
     pub(crate) stop_signal: Signal,
     pub(crate) command: Box<dyn Fn() -> Result<Command> + Send + Sync>,
@@ -126,9 +128,7 @@ async fn keep(process: Process, state: watch::Sender<State>, stop: CancellationT
 
 impl Process {
     fn start(&self) -> Result<Child> {
-        if let Probe::File(path) = &self.probe {
-            let _ = fs::remove_file(path);
-        }
+        let _ = fs::remove_file(&self.ready_file);
         let mut command = (self.command)()?;
         let log = open_log(&self.log)?;
         let also = log.try_clone().map_err(|e| Error::because("log", e))?;
@@ -143,7 +143,7 @@ impl Process {
     /// How the process ended by itself; None when it was asked to.
     async fn watch(&self, mut child: Child, state: &watch::Sender<State>, stop: &CancellationToken) -> Option<String> {
         let pid = child.id()?;
-        let ready = self.probe.wait(pid);
+        let ready = self.wait_ready(pid);
         tokio::pin!(ready);
         let mut waiting = true;
         loop {
@@ -151,6 +151,7 @@ impl Process {
                 status = child.wait() => return Some(describe(status)),
                 () = &mut ready, if waiting => {
                     waiting = false;
+                    self.note_ready(pid);
                     state.send_replace(State::Ready);
                 }
                 () = stop.cancelled() => {
@@ -167,21 +168,28 @@ impl Process {
             say::about(&self.name, format_args!("still there after {} s: killed", GRACE.as_secs()));
             let _ = child.kill().await;
         }
+        let _ = fs::remove_file(&self.ready_file);
         say::about(&self.name, "stopped");
     }
 }
 
-impl Probe {
-    async fn wait(&self, pid: u32) {
-        while !self.holds(pid).await {
+impl Process {
+    async fn wait_ready(&self, pid: u32) {
+        while !self.is_ready(pid).await {
             sleep(PROBE_EVERY).await;
         }
     }
 
-    async fn holds(&self, pid: u32) -> bool {
-        match self {
-            Self::File(path) => fs::read_to_string(path).is_ok_and(|text| text.trim() == pid.to_string()),
-            Self::Socket(path) => UnixStream::connect(path).await.is_ok(),
+    async fn is_ready(&self, pid: u32) -> bool {
+        match &self.probe {
+            Probe::ReadyFile => fs::read_to_string(&self.ready_file).is_ok_and(|text| text.trim() == pid.to_string()),
+            Probe::Socket(path) => UnixStream::connect(path).await.is_ok(),
+        }
+    }
+
+    fn note_ready(&self, pid: u32) {
+        if matches!(self.probe, Probe::Socket(_)) {
+            let _ = fs::write(&self.ready_file, format!("{pid}\n"));
         }
     }
 }
@@ -218,7 +226,8 @@ mod tests {
         Process {
             name: "test".into(),
             log: dir.join("log"),
-            probe: Probe::File(ready.clone()),
+            ready_file: ready.clone(),
+            probe: Probe::ReadyFile,
             stop_signal: Signal::SIGTERM,
             command: Box::new(move || {
                 let mut command = Command::new("sh");
