@@ -33,6 +33,6 @@ pub use observation::{ExecObservation, Observation};
 pub use reference::ImageRef;
 pub use resources::Resources;
 pub use signal::Signal;
-pub use spec::ContainerSpec;
+pub use spec::{ContainerSpec, LogDriver, LogSpec, NetworkMode, RestartPolicy};
 pub use status::Status;
 pub use tenant::{Role, TenantRecord};
