@@ -84,10 +84,6 @@ impl Takeover {
         Ok(Self { upgrade, connection: connection.ok_or_else(|| Error::internal("a request without its connection"))? })
     }
 
-    pub(crate) fn is_upgrade(&self) -> bool {
-        self.upgrade.is_some()
-    }
-
     /// Sends the headers, and lets the session's bytes follow.
     pub(crate) fn respond(self, session: Session) -> Response {
         let content_type = content_type(session.terms.tty, session.terms.version);
@@ -205,8 +201,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Client<S> {
         }
         self.writer.shutdown().await?;
         // Closing with unread input would reset the connection, and the client could lose what it has not read yet.
-        let rest = tokio::io::copy(&mut self.reader, &mut tokio::io::sink());
-        let _ = tokio::time::timeout(LINGER, rest).await;
+        let mut nowhere = tokio::io::sink();
+        let _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut self.reader, &mut nowhere)).await;
         Ok(())
     }
 }
@@ -243,7 +239,7 @@ async fn write_chunk<W: AsyncWrite + Unpin>(chunk: v1::Chunk, framed: bool, writ
     match framed {
         true => {
             let header = stdcopy::header(stream, data.len());
-            writer.write_all_buf(&mut header.as_slice().chain(data)).await
+            writer.write_all_buf(&mut Buf::chain(header.as_slice(), data)).await
         }
         false => writer.write_all(&data).await,
     }

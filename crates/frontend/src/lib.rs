@@ -3,6 +3,9 @@
 //! Stateless: nothing here is missed by another frontend. A request goes [`server`] (TLS, certificate) -> [`serve`] (who,
 //! which API version, headers, log line) -> [`routes`] (the table) -> `handlers/<noun>/<verb>.rs`.
 
+// `info` is one large `json!`.
+#![recursion_limit = "256"]
+
 mod blobs;
 mod config;
 mod error;

@@ -27,6 +27,7 @@ use crate::{
 
 /// One method of one path.
 pub(crate) struct Row {
+    #[cfg_attr(not(test), allow(dead_code, reason = "the handler has it too; the tests cannot look inside"))]
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     handler: MethodRouter<App>,

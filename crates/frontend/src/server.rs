@@ -82,7 +82,7 @@ async fn assemble(config: Config) -> Result<App> {
     let registries = Registries::new(RegistrySettings {
         insecure: config.insecure_registries.clone(),
         mirrors: config.registry_mirrors.clone(),
-    });
+    })?;
     let blobs = BlobStore::open(&config.blob_store)?;
     Ok(App::new(Parts {
         gate: Gate::new(inventory.clone()),
@@ -172,8 +172,8 @@ async fn refuse_plain_http(mut socket: TcpStream, head: &mut [u8; 5]) -> io::Res
         socket.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n").await?;
         socket.shutdown().await?;
         // Close with nothing unread, or the kernel resets the connection and the client may lose the answer.
-        let drained = tokio::io::copy(&mut socket.take(HEAD_MAX_BYTES as u64), &mut tokio::io::sink());
-        let _ = timeout(Duration::from_secs(1), drained).await;
+        let (mut rest, mut nowhere) = (socket.take(HEAD_MAX_BYTES as u64), tokio::io::sink());
+        let _ = timeout(Duration::from_secs(1), tokio::io::copy(&mut rest, &mut nowhere)).await;
     }
     Ok(())
 }

@@ -1,9 +1,6 @@
 //! `POST /containers/{id}/attach`: the connection becomes the container's stdio.
 
-use axum::{
-    extract::{Request, State},
-    response::Response,
-};
+use axum::extract::{Request, State};
 use docker_api::detach_keys;
 use domain::{Error, Result, Status};
 use futures::StreamExt as _;

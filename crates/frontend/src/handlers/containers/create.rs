@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::Utc;
 use docker_api::{
     names,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use docker_api::time::{rfc3339nano, rfc3339nano_or_zero};
 use domain::{ExecId, Health, Observation, Status, spec::VolumeMount};
 use inventory::Container;

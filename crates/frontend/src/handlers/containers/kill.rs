@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/kill`: 204. dockerd prefixes each of its errors with what it was doing.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::{Error, Kind, Result, Signal};
 use http::StatusCode;
 use rpc::v1;

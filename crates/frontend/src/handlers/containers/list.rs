@@ -1,6 +1,6 @@
 //! `GET /containers/json`: one query for all of the tenant's containers; filters and the limit work on its result.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use docker_api::human::{Seen, status_text};
 use inventory::ContainerSummary;

@@ -1,6 +1,6 @@
 //! `GET /containers/{id}/logs`: the log, framed unless the container has a terminal.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::{DateTime, Utc};
 use docker_api::time::parse_timestamp;
 use domain::{Error, Result, spec::LogDriver};

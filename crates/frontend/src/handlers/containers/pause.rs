@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/pause`: 204; 409 when the container is already paused.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::Error;
 use http::StatusCode;
 use rpc::v1;

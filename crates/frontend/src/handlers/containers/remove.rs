@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::{Error, Result, Status};
 use http::StatusCode;
 use inventory::Container;

@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/rename?name=`: 204. Only the inventory knows names.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::{ContainerName, Error};
 use http::StatusCode;
 

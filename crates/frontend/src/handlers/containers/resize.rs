@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/resize?h=&w=`: 200 without a body.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::{Error, Result};
 use http::StatusCode;
 use rpc::v1;

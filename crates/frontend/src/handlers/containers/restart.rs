@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/restart`: 204.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use http::StatusCode;
 
 use super::{stop::Wish, verb::Target};

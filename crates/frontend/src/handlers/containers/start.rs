@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/start`: 204, or 304 when it already runs.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::Error;
 use http::{
     HeaderMap, StatusCode,

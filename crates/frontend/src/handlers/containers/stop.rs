@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::{Result, Signal};
 use http::StatusCode;
 use inventory::Container;

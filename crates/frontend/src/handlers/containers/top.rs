@@ -1,6 +1,6 @@
 //! `GET /containers/{id}/top?ps_args=`: the process list of a running container.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::Error;
 use rpc::v1;
 use serde::Serialize;

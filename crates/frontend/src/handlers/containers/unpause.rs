@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/unpause`: 204; 409 when the container is not paused.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::Error;
 use http::StatusCode;
 use rpc::v1;

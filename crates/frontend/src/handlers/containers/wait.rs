@@ -7,7 +7,7 @@
 
 use std::{task::Poll, time::Duration};
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{body::Body, extract::State};
 use bytes::Bytes;
 use domain::{Error, Observation, Result};
 use http::StatusCode;

@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/exec`: 201 with an id. Only a row is made; `start` runs it.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use docker_api::types::ExecConfig;
 use domain::ExecId;
 use serde::Serialize;

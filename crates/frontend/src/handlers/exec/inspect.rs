@@ -1,6 +1,6 @@
 //! `GET /exec/{id}/json`. `Pid` is the host's business, and 0.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use domain::ExecRecord;
 use serde::Serialize;
 

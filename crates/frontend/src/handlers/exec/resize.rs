@@ -1,6 +1,6 @@
 //! `POST /exec/{id}/resize?h=&w=`: 200 without a body.
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use http::StatusCode;
 use rpc::v1;
 

@@ -6,10 +6,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::{FromRequest, Request, State},
-    response::Response,
-};
+use axum::extract::{FromRequest, Request, State};
 use docker_api::{detach_keys, types::ExecStartConfig};
 use domain::{Error, ExecId, ExecObservation, ExecRecord, Result};
 use futures::StreamExt as _;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{extract::State, response::Response};
+use axum::extract::State;
 use chrono::Utc;
 use domain::{Host, HostState, Result};
 use inventory::Usage;
