@@ -181,6 +181,11 @@ impl Plane {
         }
     }
 
+    /// The host's address and MTU on the underlay.
+    pub fn underlay(&self) -> (std::net::Ipv4Addr, u32) {
+        (self.host.underlay.address, self.host.underlay.mtu)
+    }
+
     /// The underlay's MTU less what VXLAN adds: the most that an endpoint gets.
     pub fn overlay_mtu(&self, wish: u16) -> u32 {
         self.host.underlay.overlay_mtu(wish)

@@ -65,15 +65,18 @@ pub(super) struct Socket<'a> {
     pub(super) default_route: bool,
 }
 
-/// Makes the link in both namespaces, up, and configures the container's end: four requests.
+/// Makes the link in both namespaces and configures the container's end: five requests.
 pub(super) async fn plug(router: &Router, port: &Port, endpoint: &Endpoint, socket: Socket<'_>) -> Result<()> {
     guard::admit(&router.nft, &port.sender())?;
     let interface = endpoint.interface.as_str();
     let peer = LinkUnspec::new_with_name(interface).index(socket.index).address(port.mac.to_vec());
-    let peer = peer.mtu(socket.mtu).setns_by_fd(socket.netns.raw()).up().build();
+    // The kernel refuses a peer that is up from the start (ENOTCONN).
+    let peer = peer.mtu(socket.mtu).setns_by_fd(socket.netns.raw()).build();
     let veth = LinkVeth::new(&port.name, interface).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     let veth = veth.controller(router.bridge).mtu(socket.mtu).up().build();
     router.links.link().add(veth).execute().await.map_err(because("add a container's link"))?;
+    let up = LinkUnspec::new_with_index(socket.index).up().build();
+    socket.links.link().set(up).execute().await.map_err(because("set a container's link up"))?;
     let (address, length) = (endpoint.address.into(), endpoint.subnet.prefix_len());
     let add = socket.links.address().add(socket.index, address, length);
     add.execute().await.map_err(because("add a container's address"))?;

@@ -141,12 +141,14 @@ impl Router {
         let name = uplink_name(self.vni);
         links::delete(&host.links, &name).await?; // of a router that died without us
         let mtu = host.underlay.mtu;
-        let peer = LinkUnspec::new_with_name(UP).mtu(mtu).setns_by_fd(self.netns.raw()).up().build();
-        let veth = LinkVeth::new(&name, UP).set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).mtu(mtu).up().build();
+        let peer = LinkUnspec::new_with_name(UP).mtu(mtu).setns_by_fd(self.netns.raw()).build();
+        let veth = LinkVeth::new(&name, UP).set_info_data(InfoData::Veth(InfoVeth::Peer(peer))).mtu(mtu).build();
         host.links.link().add(veth).execute().await.map_err(because("add the uplink"))?;
         let ends = [(&host.links, name.as_str(), uplink.host()), (&self.links, UP, uplink.router())];
         for (links, name, address) in ends {
             let index = links::index(links, name).await?;
+            let up = LinkUnspec::new_with_index(index).up().build();
+            links.link().set(up).execute().await.map_err(because("set the uplink up"))?;
             let add = links.address().add(index, address.into(), Uplink::PREFIX);
             add.execute().await.map_err(because("add the uplink's address"))?;
         }

@@ -1,0 +1,111 @@
+//! `create`: layers, a writable snapshot, the record, and the files for `/etc`. No process yet.
+
+use std::sync::Arc;
+
+use domain::{Error, Kind, Result};
+
+use super::{
+    Accepted, Container, Done, Engine,
+    container::Turn,
+    state::State,
+};
+use crate::{
+    containerd::{Mount, NewRecord},
+    spec::files,
+};
+
+impl Engine {
+    /// Idempotent by id.
+    pub async fn create(self: &Arc<Self>, accepted: Accepted) -> Result<Done> {
+        if !*self.adopted.borrow() {
+            return Err(Error::unavailable("the host is starting, try again"));
+        }
+        refuse_what_is_missing(&accepted)?;
+        let id = accepted.id.clone();
+        let (dir, run_dir) = (self.config.container_dir(id.as_str()), self.config.container_run_dir(id.as_str()));
+        let tenant = accepted.tenant;
+        let state = State::created(&accepted);
+        let container = self.insert(Container::new(accepted, state, dir, run_dir));
+        if container.accepted.tenant != tenant {
+            return Err(Error::not_found(Kind::Container, id.as_str()));
+        }
+        // A second call of the same create waits here for the first one.
+        let mut turn = container.turn.lock().await;
+        if container.is_made() {
+            return Ok(Done::already(container.observation()));
+        }
+        if let Err(error) = self.make(&container, &mut turn).await {
+            self.unmake(&container).await;
+            return Err(error);
+        }
+        container.set_made();
+        let observation = container.observation();
+        self.reports.container(observation.clone());
+        Ok(Done::done(observation))
+    }
+
+    async fn make(&self, container: &Container, turn: &mut Turn) -> Result<()> {
+        let accepted = &container.accepted;
+        let state = container.state();
+        let record = NewRecord {
+            id: container.id(),
+            labels: [("tenant".to_owned(), accepted.tenant.to_string()), ("name".to_owned(), accepted.name.clone())].into(),
+            accepted: rpc::to_json(accepted),
+            state: rpc::to_json(&state),
+        };
+        // The record first or beside the rest: a snapshot or directory without a record is an orphan that adoption
+        // removes, a record without them fails to start and can be removed by its id.
+        let (mounts, recorded, written) =
+            tokio::join!(self.prepare(container), self.containerd.create_record(record), write_files(container));
+        turn.mounts = mounts?;
+        recorded?;
+        *container.stored.lock().await = state.observation.generation;
+        written?;
+        container.renew_stdin()
+    }
+
+    /// Its writable snapshot on the image's layers.
+    async fn prepare(&self, container: &Container) -> Result<Vec<Mount>> {
+        let Accepted { tenant, id, spec, .. } = &container.accepted;
+        for _ in 0..2 {
+            let top = self.images.ensure(*tenant, id, &spec.image).await?;
+            if let Some(mounts) = self.containerd.prepare(id.as_str(), &top).await? {
+                return Ok(mounts);
+            }
+            self.images.forget(&spec.image);
+        }
+        Err(Error::internal(format!("the layers of {} vanish", spec.image.image_id)))
+    }
+
+    /// After a failed create: nothing half-made stays.
+    async fn unmake(&self, container: &Container) {
+        self.take_away(container);
+        let results = [
+            self.containerd.delete_record(container.id()).await,
+            self.containerd.remove_snapshot(container.id()).await,
+        ];
+        for error in results.into_iter().filter_map(Result::err) {
+            tracing::warn!(container = container.id(), error = error.operator_text(), "left for adoption to clean up");
+        }
+        let _ = tokio::fs::remove_dir_all(&container.dir).await;
+    }
+}
+
+/// Refused here, by its name, rather than run differently from what was asked.
+fn refuse_what_is_missing(accepted: &Accepted) -> Result<()> {
+    match accepted.spec.volumes.first() {
+        Some(volume) => Err(Error::unsupported(format!("volumes are not supported yet (mount at {})", volume.target))),
+        None => Ok(()),
+    }
+}
+
+async fn write_files(container: &Container) -> Result<()> {
+    let accepted = container.accepted.clone();
+    let (dir, run_dir) = (container.dir.clone(), container.run_dir.clone());
+    let written = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(run_dir)?;
+        files::write(&dir, &accepted.spec, &accepted.endpoints, accepted.uid_base)
+    });
+    let written = written.await.map_err(|e| Error::because("container's files", e))?;
+    written.map_err(|e| Error::because("container's files", e))
+}

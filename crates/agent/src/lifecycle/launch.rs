@@ -1,0 +1,253 @@
+//! A run begins: sandbox, runtime spec, task, and a waiter for its end.
+//!
+//! The order matters. The record says `wanted` before there is a task, so that an agent that comes back knows whose
+//! task it finds. The waiter is asked for before the command runs, so that no exit is too fast for it. An exit that
+//! comes while this still holds the turn waits for it.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Instant,
+};
+
+use chrono::Utc;
+use domain::{Error, Observation, Result, Status};
+
+use super::{
+    Container, Engine,
+    container::{Run, Turn},
+};
+use crate::{
+    containerd::{Mount, NewTask, RunError, snapshots_dir},
+    idmap,
+    network::{Sandbox, SandboxRequest},
+    passwd::{Accounts, User},
+    spec::{self, Context},
+    stdio,
+};
+
+/// `/etc/passwd` and `/etc/group` of images, by topmost layer.
+#[derive(Default)]
+pub(super) struct AccountsCache(Mutex<HashMap<PathBuf, Arc<Accounts>>>);
+
+/// Images whose accounts are kept.
+const ACCOUNTS_MAX: usize = 256;
+
+/// A failed start, as dockerd tells it.
+struct Failure {
+    exit_code: i32,
+    error: Error,
+}
+
+impl From<Error> for Failure {
+    /// dockerd's code for a start that failed for a reason of the host's.
+    fn from(error: Error) -> Self {
+        Self { exit_code: 128, error }
+    }
+}
+
+impl Engine {
+    /// From no task to a running one. On failure nothing of the run is left, and the state says why.
+    pub(super) async fn launch(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Observation> {
+        match self.run(container, turn).await {
+            Ok(observation) => {
+                self.reports.container(observation.clone());
+                self.store_later(container);
+                Ok(observation)
+            }
+            Err(failure) => {
+                self.undo(container, turn).await;
+                let observation = container.change(|state| {
+                    state.wanted = false;
+                    state.observation.exit_code = failure.exit_code;
+                    state.observation.error = failure.error.to_string();
+                });
+                self.reports.container(observation);
+                Err(failure.error)
+            }
+        }
+    }
+
+    async fn run(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Observation, Failure> {
+        let (sandbox, root) = tokio::join!(self.sandbox(container), self.root(container, turn));
+        let (sandbox, (rootfs, user)) = (sandbox?, root?);
+        self.declare(container, &sandbox, &user).await?;
+        let pid = self.create_task(container, turn, rootfs).await?;
+        container.oom.store(false, Ordering::Release);
+        turn.run = Some(Run { pid, since: Instant::now(), health: None });
+        container.announce_start();
+        self.watch_exit(container, pid);
+        self.containerd.start(container.id(), None).await.map_err(|e| self.failure("start", e))?;
+        self.stdin_started(container).await;
+        self.begin_health(container, turn);
+        Ok(container.change(|state| {
+            let o = &mut state.observation;
+            (o.status, o.pid, o.exit_code, o.oom_killed) = (Status::Running, pid, 0, false);
+            (o.started_at, o.finished_at) = (Some(Utc::now()), None);
+            o.error.clear();
+            o.health = super::health::at_start(&container.accepted.spec);
+        }))
+    }
+
+    async fn sandbox(&self, container: &Container) -> Result<Sandbox> {
+        let accepted = &container.accepted;
+        let sandbox = self.network.sandbox(&sandbox_request(container)).await?;
+        self.network.set_name(&accepted.id, &accepted.name, &accepted.endpoints);
+        Ok(sandbox)
+    }
+
+    /// The root file system as the tenant sees it, and the ids of its user.
+    async fn root(&self, container: &Container, turn: &mut Turn) -> Result<(Vec<Mount>, User)> {
+        let accepted = &container.accepted;
+        if turn.mounts.is_empty() {
+            turn.mounts = self.containerd.mounts(container.id()).await?;
+        }
+        let snapshots = snapshots_dir(&turn.mounts)?;
+        let view = self.idmap.view(accepted.tenant, accepted.uid_base, "snapshots", Path::new(&snapshots)).await?;
+        let accounts = self.accounts(&turn.mounts).await?;
+        let user = accounts.resolve(&accepted.spec.process.user, &accepted.spec.process.group_add)?;
+        Ok((idmap::rewrite(&turn.mounts, &snapshots, &view), user))
+    }
+
+    async fn accounts(&self, mounts: &[Mount]) -> Result<Arc<Accounts>> {
+        let layers = layers(mounts);
+        let Some(upper) = layers.first().cloned() else { return Ok(Arc::default()) };
+        let key = layers.get(1).cloned();
+        // A container that wrote to its own /etc is read afresh.
+        let unchanged = !upper.join("etc").exists();
+        let known = |cache: &AccountsCache| Some(cache.lock().get(key.as_ref()?)?.clone());
+        if unchanged && let Some(known) = known(&self.accounts) {
+            return Ok(known);
+        }
+        let read = tokio::task::spawn_blocking(move || Arc::new(Accounts::of_layers(&layers)));
+        let accounts = read.await.map_err(|e| Error::because("accounts of an image", e))?;
+        if unchanged && let Some(key) = key {
+            self.accounts.keep(key, accounts.clone());
+        }
+        Ok(accounts)
+    }
+
+    /// The record gets its runtime spec, and says that a run is wanted.
+    async fn declare(&self, container: &Container, sandbox: &Sandbox, user: &User) -> Result<()> {
+        let accepted = &container.accepted;
+        let spec = spec::build(
+            &accepted.spec,
+            &Context {
+                tenant: accepted.tenant,
+                id: container.id(),
+                uid_base: accepted.uid_base,
+                user,
+                user_ns: &sandbox.user_ns,
+                net_ns: &sandbox.net_ns,
+                dir: &container.dir,
+                cgroup_parent: &self.config.cgroup_parent,
+                helpers: &self.config.helpers,
+                volumes: &[],
+            },
+        )?;
+        let state = container.state();
+        let mut stored = container.stored.lock().await;
+        self.containerd.update_record(container.id(), rpc::to_json(&state), Some(rpc::to_json(&spec))).await?;
+        *stored = state.observation.generation;
+        Ok(())
+    }
+
+    async fn create_task(&self, container: &Arc<Container>, turn: &Turn, rootfs: Vec<Mount>) -> Result<u32, Failure> {
+        debug_assert!(turn.run.is_none(), "one task at a time");
+        let spec = &container.accepted.spec;
+        let paths = container.paths();
+        let output = stdio::log_uri(&self.config.helpers, &paths, &spec.log, spec.process.tty);
+        let mut new = NewTask {
+            id: container.id(),
+            rootfs,
+            terminal: spec.process.tty,
+            stdin: String::new(),
+            stderr: if spec.process.tty { String::new() } else { output.clone() },
+            stdout: output,
+        };
+        if spec.stdin_open {
+            new.stdin = paths.stdin.to_string_lossy().into_owned();
+        }
+        let _slot = self.slots.acquire().await;
+        self.containerd.create_task(new).await.map_err(|e| self.failure("create", e))
+    }
+
+    /// Whatever of a failed run is there.
+    async fn undo(&self, container: &Container, turn: &mut Turn) {
+        if turn.run.take().is_some() {
+            let _ = self.containerd.kill(container.id(), None, domain::Signal::KILL, true).await;
+            let _ = self.containerd.wait(container.id(), None).await;
+        }
+        if let Err(error) = self.containerd.delete_task(container.id()).await {
+            tracing::warn!(container = container.id(), error = error.operator_text(), "task of a failed start");
+        }
+        self.network.release(&container.accepted.id).await;
+        if let Err(error) = container.renew_stdin() {
+            tracing::warn!(container = container.id(), error = error.operator_text(), "stdin after a failed start");
+        }
+    }
+
+    /// dockerd's words and exit codes. What names a path of this host is a defect of ours and stays in the log.
+    fn failure(&self, step: &str, error: RunError) -> Failure {
+        let text = match error {
+            RunError::Failed(error) => return error.into(),
+            RunError::Runtime(text) => text,
+        };
+        let (exit_code, tenants) = match &text {
+            t if t.contains("permission denied") || t.contains("is a directory") => (126, true),
+            t if t.contains("executable file not found") || t.contains("no such file or directory") => (127, true),
+            t if t.contains("not a directory") => (127, true),
+            _ => (128, text.contains("unable to start container process")),
+        };
+        let whole = format!("failed to {step} task for container: {text}");
+        let error = match tenants && !self.names_this_host(&text) {
+            true => Error::invalid(whole),
+            false => Error::internal(whole),
+        };
+        Failure { exit_code, error }
+    }
+
+    fn names_this_host(&self, text: &str) -> bool {
+        let own = [&self.config.root, &self.config.run, &self.config.helpers];
+        own.iter().any(|path| text.contains(&*path.to_string_lossy())) || text.contains("/snapshots/") || text.contains("/io.containerd.")
+    }
+}
+
+/// What the network plane must know of it; it takes only the sysctls of the network namespace.
+pub(super) fn sandbox_request(container: &Container) -> SandboxRequest<'_> {
+    let accepted = &container.accepted;
+    SandboxRequest {
+        tenant: accepted.tenant,
+        uid_base: accepted.uid_base,
+        container: &accepted.id,
+        endpoints: &accepted.endpoints,
+        dns: &accepted.spec.dns,
+        sysctls: &accepted.spec.sysctls,
+    }
+}
+
+impl AccountsCache {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Arc<Accounts>>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn keep(&self, key: PathBuf, accounts: Arc<Accounts>) {
+        let mut cache = self.lock();
+        if cache.len() >= ACCOUNTS_MAX {
+            cache.clear();
+        }
+        cache.insert(key, accounts);
+    }
+}
+
+/// The directories of an overlay from the top down; of a bind its one directory.
+fn layers(mounts: &[Mount]) -> Vec<PathBuf> {
+    let Some(mount) = mounts.first() else { return Vec::new() };
+    if mount.r#type == "bind" {
+        return vec![PathBuf::from(&mount.source)];
+    }
+    let option = |name: &str| mount.options.iter().find_map(|o| o.strip_prefix(name));
+    let lower = option("lowerdir=").unwrap_or_default().split(':');
+    option("upperdir=").into_iter().chain(lower).filter(|p| !p.is_empty()).map(PathBuf::from).collect()
+}

@@ -1,0 +1,77 @@
+//! `start` and `restart` by hand.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+};
+
+use domain::{ContainerId, Error, Result, Signal, Status, TenantId};
+
+use super::{Container, Done, Engine, container::Turn};
+
+impl Engine {
+    pub async fn start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId) -> Result<Done> {
+        let container = self.find(tenant, id)?;
+        let mut turn = container.turn.lock().await;
+        self.start_in_turn(&container, &mut turn).await
+    }
+
+    /// Stops it if it runs, and starts it.
+    pub async fn restart(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        id: &ContainerId,
+        signal: Option<Signal>,
+        timeout_s: Option<i32>,
+    ) -> Result<Done> {
+        let container = self.find(tenant, id)?;
+        container.restarting_by_hand.store(true, Ordering::Release);
+        let stopped = self.stop_container(&container, signal, timeout_s).await;
+        let restarted = match stopped {
+            Ok(_) => {
+                let mut turn = container.turn.lock().await;
+                self.start_in_turn(&container, &mut turn).await
+            }
+            Err(error) => Err(error),
+        };
+        container.restarting_by_hand.store(false, Ordering::Release);
+        restarted
+    }
+
+    async fn start_in_turn(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Done> {
+        let state = container.state();
+        match state.status() {
+            _ if state.observation.removed => {
+                return Err(Error::not_found(domain::Kind::Container, container.id()));
+            }
+            Status::Running | Status::Restarting => return Ok(Done::already(state.observation)),
+            Status::Paused => return Err(Error::conflict("cannot start a paused container, try unpause instead")),
+            Status::Removing | Status::Dead => {
+                return Err(Error::conflict("container is marked for removal and cannot be started"));
+            }
+            Status::Created | Status::Exited => {}
+        }
+        turn.backoff.reset();
+        container.change(|state| {
+            state.wanted = true;
+            state.observation.restart_count = 0;
+        });
+        match self.launch(container, turn).await {
+            Ok(observation) => Ok(Done::done(observation)),
+            Err(error) => {
+                self.start_failed(container, turn).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// A container of `--rm` that never ran goes away as one that has run.
+    async fn start_failed(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) {
+        container.fail_start();
+        let auto_remove = container.accepted.spec.auto_remove && !container.restarting_by_hand.load(Ordering::Acquire);
+        if auto_remove {
+            self.remove_in_turn(container, turn).await;
+        } else {
+            self.store_later(container);
+        }
+    }
+}

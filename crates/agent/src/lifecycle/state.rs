@@ -1,0 +1,66 @@
+//! What became of a container: the observation that everybody sees, and what only its agent must remember.
+
+use chrono::Utc;
+use domain::{ContainerId, ContainerSpec, Endpoint, Observation, Status, TenantId};
+use serde::{Deserialize, Serialize};
+
+/// What was asked for; kept in the container's record and never changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    pub tenant: TenantId,
+    pub id: ContainerId,
+    /// Docker name at creation; a rename is the inventory's business.
+    pub name: String,
+    /// First host uid of the tenant's range.
+    pub uid_base: u32,
+    pub spec: ContainerSpec,
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Kept in the container's record, rewritten at each change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    pub observation: Observation,
+    /// It was started, and nobody has stopped it since: restart policies apply.
+    pub wanted: bool,
+    /// The newest exit, kept while a later run goes on: who waits for the next exit must not miss it.
+    pub last_exit: Option<Observation>,
+}
+
+impl State {
+    pub fn created(accepted: &Accepted) -> Self {
+        let observation = Observation {
+            tenant: accepted.tenant,
+            container: accepted.id.clone(),
+            generation: next_generation(0),
+            status: Status::Created,
+            removed: false,
+            pid: 0,
+            exit_code: 0,
+            oom_killed: false,
+            error: String::new(),
+            started_at: None,
+            finished_at: None,
+            restart_count: 0,
+            health: None,
+        };
+        Self { observation, wanted: false, last_exit: None }
+    }
+
+    pub fn status(&self) -> Status {
+        self.observation.status
+    }
+
+    /// The exit that came after `generation`, if there was one.
+    pub fn exit_after(&self, generation: u64) -> Option<&Observation> {
+        self.last_exit.as_ref().filter(|exit| exit.generation > generation)
+    }
+}
+
+/// Grows over restarts of the agent too, even where the newest state was not yet stored: hence the clock.
+pub(crate) fn next_generation(previous: u64) -> u64 {
+    let now = u64::try_from(Utc::now().timestamp_micros()).unwrap_or_default();
+    now.max(previous + 1)
+}
