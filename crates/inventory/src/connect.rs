@@ -1,7 +1,7 @@
 //! The pool of connections, and the migrations.
 //!
 //! A connection that was idle is tested before it is used, a hot one is not (a test is a round trip): what breaks under a
-//! hot one is tried again by `failure::retrying`. Together they get over a restart of PostgreSQL without ours.
+//! hot one is tried again by `failure::retrying`, and makes all others suspect. Together they get over a restart of PostgreSQL without ours.
 
 use std::{str::FromStr, time::Duration};
 
@@ -75,7 +75,7 @@ impl Inventory {
 }
 
 async fn test_if_rested(connection: &mut PgConnection, rest: PoolConnectionMetadata) -> sqlx::Result<bool> {
-    if rest.idle_for > TRUSTED_IDLE {
+    if rest.idle_for > TRUSTED_IDLE || failure::is_suspect(rest.idle_for) {
         connection.ping().await?;
     }
     Ok(true)

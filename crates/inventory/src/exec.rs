@@ -41,26 +41,22 @@ impl TryFrom<ExecRow> for ExecRecord {
 }
 
 /// Ended ones stay for ten minutes as dockerd's do, and those that nobody started for an hour; the next create sweeps.
-/// The tenant's row is locked first, and locks out a concurrent create, so that the count is exact.
-const ADD: &str = "WITH t AS MATERIALIZED (
-        SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE
-    ), swept AS (
-        DELETE FROM execs e USING t WHERE e.tenant_id = t.id AND e.container_id = $3
+const ADD: &str = "WITH swept AS (
+        DELETE FROM execs e WHERE e.tenant_id = $1 AND e.container_id = $3
             AND (e.ended_at < now() - interval '10 minutes'
                  OR (NOT e.started AND e.created_at < now() - interval '1 hour'))
     ), verdict AS MATERIALIZED (
         SELECT EXISTS (SELECT FROM containers WHERE tenant_id = $1 AND id = $3) AS found,
             (SELECT count(*) FROM execs e WHERE e.tenant_id = $1 AND e.container_id = $3 AND e.exit_code IS NULL
                 AND (e.started OR e.created_at >= now() - interval '1 hour')) < $5 AS room
-        FROM t
     ), added AS (
         INSERT INTO execs (tenant_id, id, container_id, spec)
         SELECT $1, $2, $3, $4::json FROM verdict WHERE found AND room
         ON CONFLICT ON CONSTRAINT execs_pkey DO NOTHING
-    ), told AS (
-        UPDATE tenants SET revision = revision + 1 FROM verdict WHERE id = $1 AND found AND room
     )
     SELECT found, room FROM verdict";
+/// Before `ADD` takes its snapshot, so that its count is exact.
+const LOCK: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 const ONE: &str =
     "SELECT e.id, e.container_id, c.host_id, e.spec, e.started, e.running, e.pid, e.exit_code, e.created_at
     FROM execs e JOIN containers c ON c.tenant_id = e.tenant_id AND c.id = e.container_id
@@ -86,22 +82,29 @@ impl TenantView {
     /// At most 50 created or running ones for a container, else `Conflict`.
     pub async fn add_exec(&self, container: &ContainerId, id: &ExecId, spec: &ExecSpec) -> Result<()> {
         let spec = serde_json::to_string(spec).map_err(|e| Error::because("write an exec's spec", e))?;
-        let query = || {
-            sqlx::query_as(ADD)
-                .bind(self.id.0)
-                .bind(id.as_str())
-                .bind(container.as_str())
-                .bind(&spec)
-                .bind(LIVE_MAX)
-                .fetch_optional(&self.pool)
-        };
-        match failure::retrying("add an exec", query).await? {
-            Some((true, true)) => Ok(()),
-            Some((true, false)) => {
+        match failure::retrying("add an exec", || self.try_add_exec(container, id, &spec)).await? {
+            (true, true) => Ok(()),
+            (true, false) => {
                 Err(Error::conflict(format!("Container {container} has {LIVE_MAX} exec instances already")))
             }
-            Some((false, _)) | None => Err(Error::not_found(Kind::Container, container.as_str())),
+            (false, _) => Err(Error::not_found(Kind::Container, container.as_str())),
         }
+    }
+
+    /// Is there such a container, and was there room?
+    async fn try_add_exec(&self, container: &ContainerId, id: &ExecId, spec: &str) -> sqlx::Result<(bool, bool)> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query(LOCK).bind(self.id.0).execute(&mut *tx).await?;
+        let verdict = sqlx::query_as(ADD)
+            .bind(self.id.0)
+            .bind(id.as_str())
+            .bind(container.as_str())
+            .bind(spec)
+            .bind(LIVE_MAX)
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(verdict)
     }
 
     pub async fn exec(&self, id: &ExecId) -> Result<ExecRecord> {

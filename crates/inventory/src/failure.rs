@@ -3,12 +3,43 @@
 //! Only statements that may run twice go through [`retrying`]: after a broken connection nobody knows whether the first
 //! run was committed.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use domain::{Error, Result};
 
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// Microseconds after `START` at which a connection was last found broken; 0 = never.
+static LAST_BREAK_US: AtomicU64 = AtomicU64::new(0);
+
+fn now_us() -> u64 {
+    u64::try_from(START.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Where one connection broke, the others probably did: true for one that has rested since before the last break.
+pub(crate) fn is_suspect(idle_for: Duration) -> bool {
+    let rested_at = now_us().saturating_sub(u64::try_from(idle_for.as_micros()).unwrap_or(u64::MAX));
+    rested_at < LAST_BREAK_US.load(Ordering::Relaxed)
+}
+
+fn note_break(cause: &sqlx::Error) {
+    let broken = match code(cause) {
+        Some(c) => c.starts_with("57P") || c.starts_with("08"),
+        None => matches!(cause, sqlx::Error::Io(_)),
+    };
+    if broken {
+        LAST_BREAK_US.store(now_us() + 1, Ordering::Relaxed);
+    }
+}
 
 /// Runs an idempotent piece of work, again if the connection broke or a lock circle was cut.
 pub(crate) async fn retrying<T, F, Fut>(context: &'static str, run: F) -> Result<T>
@@ -20,6 +51,7 @@ where
     loop {
         match run().await {
             Err(cause) if attempt < ATTEMPTS && may_pass(&cause) => {
+                note_break(&cause);
                 tracing::debug!(context, attempt, error = %cause, "trying again");
                 tokio::time::sleep(PAUSE * attempt).await;
                 attempt += 1;
@@ -31,6 +63,7 @@ where
 
 /// `context` is for operators: what was being done.
 pub(crate) fn translate(context: &'static str, cause: sqlx::Error) -> Error {
+    note_break(&cause);
     if is_trouble(&cause) {
         Error::unavailable_because("the inventory cannot be reached now, try again", Detail { context, cause })
     } else {
