@@ -120,11 +120,15 @@ impl Layout {
         Ok(())
     }
 
-    /// Makes the directories that several parts share.
-    pub(crate) fn create(&self) -> Result<()> {
+    /// Makes the data directory, and nothing in it: the lock comes first. The database's user may pass through.
+    pub(crate) fn create_data(&self) -> Result<()> {
         self.check_ours()?;
+        create_dir(&self.data, 0o711)
+    }
+
+    /// Makes the directories that several parts share. The lock must be held.
+    pub(crate) fn create(&self) -> Result<()> {
         let tree = [
-            (self.data.clone(), 0o711), // the database's user passes through
             (self.data.join("config"), 0o700),
             (self.data.join("hosts"), 0o711),
             (self.data.join("log"), 0o755),

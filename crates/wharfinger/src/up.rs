@@ -48,8 +48,9 @@ pub(crate) fn run(layout: Layout, options: UpOptions) -> Result<()> {
         return Err(Error::forbidden("`wharfinger up` makes namespaces, mounts and cgroups: run it as root"));
     }
     raise_file_limit();
-    layout.create()?;
+    layout.create_data()?;
     let _lock = lock::take(&layout)?;
+    layout.create()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime.map_err(|e| Error::because("starting the runtime", e))?.block_on(serve(&layout, &options));
     let _ = fs::remove_file(layout.system_ready_file());
