@@ -1,12 +1,15 @@
 //! `POST /containers/create`: the body becomes a [`ContainerSpec`].
 
 mod identity;
+mod program;
 
 use docker_api::types::{ContainerConfig, ContainerCreateBody};
 use domain::{ContainerSpec, Error, Result, Signal, spec::ProcessSpec};
 
+use program::Program;
+
 use crate::{
-    Accepted, CreateContext, capabilities, env, health,
+    Accepted, CreateContext, capabilities, env,
     host_config::{self, Shown},
     labels, log, merge, mounts, network, placement, ports,
     resources::Limits,
@@ -52,30 +55,14 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
     let mut warnings = Vec::new();
     let parts = host_config::take(host_config.unwrap_or_default(), ctx.package)?;
 
-    // The program: image under request.
+    // The program, and the wishes that travel in its environment and labels.
     let sorted = env::sort(given_env.unwrap_or_default())?;
-    let env = env::merge(sorted.env, image.env.as_deref().unwrap_or_default());
-    env.iter().try_for_each(|e| env::check(e))?;
-    let command = merge::command(cmd, entrypoint, image)?;
-    let shell = shell.filter(|s| !s.is_empty()).or_else(|| image.shell.clone());
-    let args = command.args();
-    env::check_total(
-        env::check_words("Cmd", &args)?
-            + env::check_words("Shell", shell.as_deref().unwrap_or_default())?
-            + env.iter().map(|e| e.len() + 1).sum::<usize>(),
-    )?;
-    let healthcheck = health::merge(healthcheck, image.healthcheck.as_ref());
-    let health = health::resolve(healthcheck.as_ref(), shell.as_deref().unwrap_or_default())?;
-
-    // Labels and the placement wishes in them.
+    let wanted = program::Wanted { env: sorted.env, cmd, entrypoint, shell, healthcheck };
+    let Program { args, env, command, shell, healthcheck, health } = program::resolve(wanted, image)?;
     let given_labels = given_labels.unwrap_or_default();
-    let wishes = |label: &str| given_labels.get(label).cloned();
-    let (constraint_label, affinity_label) = (wishes(placement::CONSTRAINTS), wishes(placement::AFFINITIES));
+    let from_labels = placement::Labels::of(&given_labels);
     let mut labels = labels::merge(given_labels, image.labels.as_ref(), &mut warnings)?;
-    let constraints =
-        placement::collect(placement::CONSTRAINTS, constraint_label.as_deref(), sorted.constraints, &mut labels)?;
-    let affinities =
-        placement::collect(placement::AFFINITIES, affinity_label.as_deref(), sorted.affinities, &mut labels)?;
+    let (constraints, affinities) = from_labels.with_env(sorted.constraints, sorted.affinities, &mut labels)?;
 
     // Who and where it is.
     let hostname = identity::hostname(hostname, ctx.id.short())?;

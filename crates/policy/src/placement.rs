@@ -4,7 +4,7 @@
 //! of `Env` before) or in a label that holds a JSON array; all end up in the label, so that a copy of the container's config
 //! repeats them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{Error, Result};
 use regex::RegexBuilder;
@@ -13,11 +13,37 @@ const WISHES_MAX: usize = 64;
 const VALUE_MAX: usize = 256;
 
 /// Labels of Docker Swarm.
-pub(crate) const CONSTRAINTS: &str = "com.docker.swarm.constraints";
-pub(crate) const AFFINITIES: &str = "com.docker.swarm.affinities";
+const CONSTRAINTS: &str = "com.docker.swarm.constraints";
+const AFFINITIES: &str = "com.docker.swarm.affinities";
+
+/// The two labels of a request, before they are mixed with the image's: an image has no say in placement.
+pub(crate) struct Labels {
+    constraints: Option<String>,
+    affinities: Option<String>,
+}
+
+impl Labels {
+    pub(crate) fn of(request: &HashMap<String, String>) -> Self {
+        let get = |label| request.get(label).cloned();
+        Self { constraints: get(CONSTRAINTS), affinities: get(AFFINITIES) }
+    }
+
+    /// All constraints and all affinities.
+    pub(crate) fn with_env(
+        self,
+        constraints: Vec<String>,
+        affinities: Vec<String>,
+        labels: &mut BTreeMap<String, String>,
+    ) -> Result<(Vec<String>, Vec<String>)> {
+        Ok((
+            collect(CONSTRAINTS, self.constraints.as_deref(), constraints, labels)?,
+            collect(AFFINITIES, self.affinities.as_deref(), affinities, labels)?,
+        ))
+    }
+}
 
 /// The wishes of `label` (if the request has it) and `env`, checked; the label is rewritten to hold them all.
-pub(crate) fn collect(
+fn collect(
     label: &str,
     user: Option<&str>,
     env: Vec<String>,

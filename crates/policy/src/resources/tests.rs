@@ -76,7 +76,7 @@ fn an_update_changes_only_what_it_names() {
         create(Wanted { memory: 64 * MIB, nano_cpus: 2_000_000_000, pids_limit: Some(7), ..Wanted::default() })
             .expect("create");
     let limits = Limits { at: "", package: &package, current: Some(&current) };
-    let mut resolve = |w: Wanted| limits.resolve(&w, &mut Vec::new()).expect("update");
+    let resolve = |w: Wanted| limits.resolve(&w, &mut Vec::new()).expect("update");
     assert_eq!(resolve(Wanted::default()), current);
     let r = resolve(Wanted { memory: 48 * MIB, memory_swap: 48 * MIB, ..Wanted::default() });
     assert_eq!((r.memory_bytes, r.cpu_millis, r.pids_limit), (48 * MIB, 2000, 7));
