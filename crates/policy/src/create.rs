@@ -220,4 +220,4 @@ fn stop_after(given: Option<i64>, warnings: &mut Vec<String>) -> i32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

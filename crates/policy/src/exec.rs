@@ -72,3 +72,47 @@ fn cwd(given: String) -> Result<String> {
         .filter(|path| !is_in(path, &["/proc", "/dev"]))
         .ok_or_else(|| malformed("WorkingDir", given, "not a legal working directory", "P17"))
 }
+
+#[cfg(test)]
+mod tests {
+    use docker_api::strict;
+
+    use super::*;
+
+    fn run(body: &str, container: &ContainerSpec) -> Result<ExecSpec> {
+        exec(strict::parse(body.as_bytes()).expect("JSON"), container)
+    }
+
+    #[test]
+    fn an_exec_of_the_cli() {
+        let container = crate::create::tests::plain();
+        let spec = run(
+            r#"{"User":"nobody","Tty":true,"ConsoleSize":[24,80],"AttachStdout":true,"Env":["Q=1"],"WorkingDir":"/etc/",
+            "Cmd":["id"],"DetachKeys":"ctrl-a","Privileged":false}"#,
+            &container,
+        )
+        .expect("legal");
+        assert_eq!((spec.cwd.as_str(), spec.user.as_str()), ("/etc", "nobody"));
+        assert_eq!((spec.env, spec.console_height), (vec!["Q=1".to_owned(), "TERM=xterm".to_owned()], 24));
+    }
+
+    #[test]
+    fn hostile_execs_are_refused() {
+        let container = crate::create::tests::plain();
+        assert!(matches!(run(r#"{"Cmd":["id"],"Privileged":true}"#, &container), Err(Error::Forbidden(_))));
+        assert_eq!(run("{}", &container).expect_err("none").to_string(), "No exec command specified");
+        for field in [
+            r#""User":"4294967296:0""#,
+            r#""DetachKeys":"ctrl-@-@-@,\u0000""#,
+            r#""WorkingDir":"/proc/self/fd/3""#,
+            r#""WorkingDir":"a""#,
+            r#""Env":["=x"]"#,
+            r#""Env":["X"]"#,
+            r#""ConsoleSize":[1]"#,
+            r#""Cmd":["a\u0000"]"#,
+        ] {
+            let cmd = if field.contains("Cmd") { "" } else { r#","Cmd":["id"]"# };
+            assert!(run(&format!("{{{field}{cmd}}}"), &container).is_err(), "{field}");
+        }
+    }
+}

@@ -141,3 +141,53 @@ impl Updated {
         (host.nano_cpus, host.cpu_quota, host.cpu_period)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use docker_api::{strict, types::RestartPolicyNameEnum};
+
+    use super::*;
+
+    fn run(current: &ContainerSpec, body: &str) -> Result<Updated> {
+        update(current, &Package::standard(), strict::parse(body.as_bytes()).expect("JSON"))
+    }
+
+    #[test]
+    fn memory_and_policy_of_the_cli() {
+        let current = crate::create::tests::plain();
+        let updated = run(
+            &current,
+            r#"{"Memory":50331648,"MemorySwap":50331648,"PidsLimit":null,"RestartPolicy":{"Name":"unless-stopped"}}"#,
+        )
+        .expect("legal");
+        assert_eq!((updated.resources.memory_bytes, updated.warnings.len()), (50_331_648, 0));
+        assert_eq!(updated.resources.pids_limit, current.resources.pids_limit);
+        let shown = updated.apply_to(HostConfig { nano_cpus: Some(1_000_000_000), ..HostConfig::default() });
+        assert_eq!((shown.memory, shown.nano_cpus), (Some(50_331_648), Some(1_000_000_000)));
+        let name = shown.restart_policy.and_then(|p| p.name);
+        assert_eq!(name, Some(RestartPolicyNameEnum::UNLESS_STOPPED));
+        let half = run(&current, r#"{"NanoCpus":500000000}"#).expect("legal");
+        assert_eq!((half.resources.cpu_millis, half.restart), (500, None));
+        assert_eq!(half.apply_to(HostConfig::default()).nano_cpus, Some(500_000_000));
+    }
+
+    #[test]
+    fn hostile_updates_are_refused() {
+        let mut current = crate::create::tests::plain();
+        for field in [
+            r#""Memory":9223372036854775807"#,
+            r#""Devices":[{"PathOnHost":"/dev/sda"}]"#,
+            r#""OomKillDisable":true"#,
+            r#""BlkioDeviceWriteBps":[{"Path":"/dev/sda","Rate":0}]"#,
+            r#""CgroupParent":"/""#,
+            r#""CpusetCpus":"0""#,
+            r#""Ulimits":[{"Name":"nofile","Soft":1,"Hard":1}]"#,
+        ] {
+            assert!(run(&current, &format!("{{{field}}}")).is_err(), "{field}");
+        }
+        assert!(run(&current, r#"{"MemorySwap":-1}"#).is_ok_and(|u| u.warnings.len() == 1));
+        current.auto_remove = true;
+        let conflict = run(&current, r#"{"RestartPolicy":{"Name":"always"}}"#);
+        assert!(matches!(conflict, Err(Error::Conflict(_))));
+    }
+}

@@ -36,6 +36,11 @@ pub(super) fn with_image(image: &str, body: &str) -> Outcome {
     create(&ctx, body).map_err(|e| (status(&e), e.to_string()))
 }
 
+/// What a body that says nothing becomes.
+pub(crate) fn plain() -> ContainerSpec {
+    accept("{}").spec
+}
+
 fn status(error: &Error) -> u16 {
     match error {
         Error::Invalid(_) => 400,

@@ -26,7 +26,11 @@ pub(super) fn check(mount: &Mount, rules: &Rules) -> Result<()> {
     }
     let has = |wanted: &str| options.iter().any(|o| o == wanted);
     let typ = mount.typ().as_deref().unwrap_or_default();
-    if typ == "bind" || typ == "none" || has("bind") || has("rbind") {
+    // The runtime goes by the options: with `rbind`, any type is a bind mount.
+    if typ == "bind" || has("bind") || has("rbind") {
+        if !matches!(typ, "" | "none" | "bind") {
+            return Err(refused("mounts.type", format!("{typ} as a bind mount")));
+        }
         return match mount.source() {
             Some(source) if is_below(source, &rules.mount_sources) => Ok(()),
             source => Err(refused("mounts.source", format!("{source:?} at {}", destination.display()))),
