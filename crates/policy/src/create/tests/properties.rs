@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn number() -> impl Strategy<Value = i64> {
+    prop_oneof![any::<i64>(), -2i64..3, Just(6 << 20), Just(1 << 30), Just(100_000)]
+}
+
 /// Hostile and honest values of every JSON type that a field may have.
 fn value() -> impl Strategy<Value = Value> {
     let text = prop::sample::select(vec![
@@ -34,21 +38,37 @@ fn value() -> impl Strategy<Value = Value> {
         "SIGKILL",
         "80/tcp",
     ]);
-    let number = prop_oneof![any::<i64>(), -2i64..3, Just(6 << 20), Just(1 << 30), Just(100_000)];
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
-        number.prop_map(Value::from),
+        number().prop_map(Value::from),
         text.clone().prop_map(Value::from),
         prop::collection::vec(text.clone(), 0..3).prop_map(Value::from),
         (text.clone(), text).prop_map(|(k, v)| json!({ k: v })),
     ]
 }
 
-fn fields(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
-    prop::collection::btree_map(prop::sample::select(names), value(), 0..5).prop_map(|map| json!(map))
+fn fields(names: &'static [&'static str], numbers: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    let any = prop::collection::btree_map(prop::sample::select(names), value(), 0..3);
+    let sizes = prop::collection::btree_map(prop::sample::select(numbers), number().prop_map(Value::from), 0..4);
+    (any, sizes).prop_map(|(mut all, sizes)| {
+        all.extend(sizes);
+        json!(all)
+    })
 }
 
+const NUMBERS: &[&str] = &[
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuShares",
+    "Memory",
+    "MemoryReservation",
+    "MemorySwap",
+    "NanoCpus",
+    "OomScoreAdj",
+    "PidsLimit",
+    "ShmSize",
+];
 const HOST: &[&str] = &[
     "Binds",
     "CapAdd",
@@ -100,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn nothing_accepted_leaves_the_package(mut body in fields(BODY), host in fields(HOST)) {
+    fn nothing_accepted_leaves_the_package(mut body in fields(BODY, &["StopTimeout"]), host in fields(HOST, NUMBERS)) {
         body["HostConfig"] = host;
         let Ok(a) = with_image(IMAGE, &body.to_string()) else { return Ok(()) };
         let package = Package::standard();
