@@ -113,7 +113,8 @@ impl Wait {
     async fn holds(&mut self, reply: v1::VerbReply) -> Result<()> {
         (_, self.last) = self.target.store(reply).await?;
         match self.condition {
-            v1::WaitCondition::Removed => self.forget().await,
+            // An observation that says so has been stored by forgetting.
+            v1::WaitCondition::Removed if !self.last.removed => self.forget().await,
             _ => Ok(()),
         }
     }
