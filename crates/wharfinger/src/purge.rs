@@ -129,11 +129,10 @@ fn unmount_below(dirs: &[&PathBuf]) {
 
 fn remove_cgroups(layout: &Layout) {
     let began = Instant::now();
-    // A cgroup stays busy until the kernel has buried its last process.
-    while cgroups(layout)
-        .iter()
-        .any(|top| tree(top).iter().rev().fold(false, |busy, dir| fs::remove_dir(dir).is_err() || busy))
-    {
+    // All of a tree is tried in each round, children first. A cgroup stays busy until the kernel has buried its last
+    // process.
+    let busy = |top: &PathBuf| tree(top).iter().rev().filter(|dir| fs::remove_dir(dir).is_err()).count() > 0;
+    while cgroups(layout).iter().any(busy) {
         if began.elapsed() > GONE_WITHIN {
             say::line("some cgroups are still busy");
             return;

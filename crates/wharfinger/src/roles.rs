@@ -19,9 +19,11 @@ use crate::{
     underlay,
 };
 
-/// Simulated hosts share the machine's processors and, as virtual machines on one server would, each may promise more
-/// than it has: a container's CPU is a ceiling that it seldom reaches.
-const CPU_OVERCOMMIT: i64 = 16;
+/// Simulated hosts share one machine and each promises more than there is: a container's limits are ceilings that it
+/// seldom reaches, and 512 MiB and a whole processor are reserved for each that asks for nothing, `sleep` included. With
+/// these factors even a small machine takes a hundred of them, as it does under dockerd. A real host promises what it has.
+const CPU_OVERCOMMIT: i64 = 64;
+const MEMORY_OVERCOMMIT: i64 = 8;
 
 /// What `up` knows of this machine and its own files.
 pub(crate) struct Machine {
@@ -222,7 +224,7 @@ rack = {}
         list(address::resolvers().iter().map(|ip| format!("{ip}:53"))),
         quoted(underlay::INTERFACE),
         machine.cpus * 1000 * CPU_OVERCOMMIT,
-        machine.memory_bytes,
+        machine.memory_bytes * MEMORY_OVERCOMMIT,
         path(layout.ready_file(&format!("agent-{}", host.name))),
         quoted(format!("z{}", index + 1)),
         quoted(format!("r{}", index + 1)),
