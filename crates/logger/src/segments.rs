@@ -63,8 +63,17 @@ impl Segments {
         let newest = if lock.is_some() { older.pop_back() } else { None };
         let current = newest.and_then(|(number, _)| reopen(dir, number).ok());
         let max_files = max_files.max(1);
-        let mut segments =
-            Self { dir: dir.into(), max_bytes, max_files, current, older, next, lost_bytes: 0, reopen_at: None, _lock: lock };
+        let mut segments = Self {
+            dir: dir.into(),
+            max_bytes,
+            max_files,
+            current,
+            older,
+            next,
+            lost_bytes: 0,
+            reopen_at: None,
+            _lock: lock,
+        };
         segments.ensure_current();
         segments
     }
@@ -126,7 +135,8 @@ impl Segments {
 
     /// When no new file can be made, the old one grows on.
     fn rotate_before(&mut self, record_bytes: u64) {
-        let Some(full) = self.current.as_ref().filter(|c| c.bytes > 0 && c.bytes + record_bytes > self.max_bytes) else {
+        let Some(full) = self.current.as_ref().filter(|c| c.bytes > 0 && c.bytes + record_bytes > self.max_bytes)
+        else {
             return;
         };
         let (number, bytes) = (full.number, full.bytes);

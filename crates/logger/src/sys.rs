@@ -12,12 +12,14 @@ use std::{
 const STDOUT: RawFd = 3;
 const STDERR: RawFd = 4;
 const READY: RawFd = 5;
-/// What an unprivileged process may ask for by default (`/proc/sys/fs/pipe-max-size`).
-const PIPE_BYTES: libc::c_int = 1 << 20;
+/// Four reads, so that a writer need not wait for each of ours; much more leaves the second-level cache.
+const PIPE_BYTES: libc::c_int = 256 << 10;
 
 /// Only the end of the output ends us; the shim sends SIGTERM when it deletes a task, which is one moment too early.
 pub(crate) fn ignore_signals() {
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2] {
+    for signal in
+        [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2]
+    {
         // SAFETY: SIG_IGN installs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }

@@ -348,6 +348,34 @@ fn a_lossless_follower_holds_segments_and_then_the_container() {
 }
 
 #[test]
+fn a_container_that_ended_is_not_held() {
+    let scratch = Scratch::new("ended");
+    let mut logger = Logger::start(&scratch.0, "max_bytes 1048576 max_files 2");
+    let mut follower = logger.follow();
+    follower.told();
+    follower.tell((1, 0), true);
+    let mut stdout = logger.stdout.take().unwrap();
+    let writer = thread::spawn(move || {
+        let mib = pattern(MIB);
+        let begun = Instant::now();
+        // Until it is held; then it ends with a full pipe.
+        while begun.elapsed() < Duration::from_secs(20) {
+            for part in mib.chunks(4096) {
+                let mut fd = libc::pollfd { fd: stdout.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+                // SAFETY: one descriptor.
+                if unsafe { libc::poll(&mut fd, 1, 500) } == 0 {
+                    return;
+                }
+                stdout.write_all(part).unwrap();
+            }
+        }
+    });
+    writer.join().unwrap();
+    logger.stderr.take();
+    assert!(logger.exits_within(Duration::from_secs(2)));
+}
+
+#[test]
 fn a_reader_of_logs_never_holds_the_container() {
     let scratch = Scratch::new("lossy");
     let mut logger = Logger::start(&scratch.0, "max_bytes 1048576 max_files 2");

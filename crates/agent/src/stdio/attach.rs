@@ -93,18 +93,13 @@ impl Attached {
 
     fn follow(&self, from: Position, end: Position) -> Follow {
         let select = Select { stdout: self.request.stdout, stderr: self.request.stderr };
-        let mut follow =
-            Follow::new(&self.paths.log_dir, select, Start::at(from), Some(end), Shape::new(Form::Raw));
+        let mut follow = Follow::new(&self.paths.log_dir, select, Start::at(from), Some(end), Shape::new(Form::Raw));
         follow.lossless = true;
         follow
     }
 
     /// None: the container is gone. Some(None): the run is over already.
-    async fn next_start(
-        &self,
-        starts: &mut watch::Receiver<u64>,
-        out: &Sender,
-    ) -> Result<Option<Option<Link>>, Gone> {
+    async fn next_start(&self, starts: &mut watch::Receiver<u64>, out: &Sender) -> Result<Option<Option<Link>>, Gone> {
         let started = tokio::select! {
             started = starts.changed() => started,
             () = out.closed() => return Err(Gone),

@@ -62,7 +62,7 @@ impl ExecPipes {
 
     fn make(dir: PathBuf, streams: ExecStreams) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        let dir = Removed(dir);
+        let dir = Removed(dir, CancellationToken::new());
         let output = |wanted: bool, name: &str| wanted.then(|| open_output(&dir.0.join(name))).transpose();
         let (stdout, stderr) = (output(streams.stdout, "stdout")?, output(streams.stderr, "stderr")?);
         let stdin = streams.stdin.then(|| Stdin::create(&dir.0.join("stdin"))).transpose().map_err(io::Error::other)?;
@@ -87,6 +87,12 @@ impl ExecPipes {
         self.stdin.take()
     }
 
+    /// Cancelled once both streams have ended and nobody uses this value any more. `Tasks.DeleteProcess` must wait for it:
+    /// containerd's shim gives a slow client 2 s, and then drops what is still in its pipes.
+    pub fn ended(&self) -> CancellationToken {
+        self.dir.1.clone()
+    }
+
     /// Chunks of both streams until they end; call it once `Tasks.Start` has answered. `exited` is cancelled when the
     /// process has ended. Dropping the stream does not stop the process.
     pub fn output(self, exited: CancellationToken) -> Output {
@@ -108,7 +114,7 @@ impl ExecPipes {
 /// After a restart of the agent: reads what execs of its predecessor still write, for nobody, until they end.
 pub fn drain_leftovers(execs: &Path) {
     for dir in fs::read_dir(execs).into_iter().flatten().flatten() {
-        let dir = std::sync::Arc::new(Removed(dir.path()));
+        let dir = std::sync::Arc::new(Removed(dir.path(), CancellationToken::new()));
         for name in ["stdout", "stderr"] {
             let Some(pipe) = reopen_output(&dir.0.join(name)) else { continue };
             let dir = dir.clone();
@@ -165,13 +171,14 @@ fn reopen_output(path: &Path) -> Option<Receiver> {
     }
 }
 
-/// A directory that goes with its last user.
+/// A directory that goes with its last user, and tells so.
 #[derive(Debug)]
-struct Removed(PathBuf);
+struct Removed(PathBuf, CancellationToken);
 
 impl Drop for Removed {
     fn drop(&mut self) {
         // Not there any more: the container was removed meanwhile.
         let _ = fs::remove_dir_all(&self.0);
+        self.1.cancel();
     }
 }

@@ -132,7 +132,9 @@ impl Follow {
     }
 
     async fn show_output(&mut self, record: &Record, out: &Sender) -> Result<(), Gone> {
-        let Some(skip) = self.start.skip(record).filter(|_| record.unix_ns >= self.since_unix_ns) else { return Ok(()) };
+        let Some(skip) = self.start.skip(record).filter(|_| record.unix_ns >= self.since_unix_ns) else {
+            return Ok(());
+        };
         let mut rest = record.payload.slice(skip.min(record.payload.len())..);
         while !rest.is_empty() {
             let portion = rest.split_to(rest.len().min(self.shape.portion_bytes()));

@@ -1,7 +1,7 @@
 //! Where to begin, so that exactly the last N lines are shown, or nothing from before a time.
 //!
 //! stdout and stderr interleave in the middle of lines, so each stream begins at a place of its own. Lines are ordered by
-//! their ends: a newline, or the end of a run for what lacks one.
+//! their last bytes: a newline, or for what lacks one the last byte of the stream in its run.
 
 use std::{io, path::Path};
 

@@ -6,12 +6,7 @@
 //!
 //! The process sees the end of its input when our end is closed *and* the shim has let go of its own (`Tasks.CloseIO`).
 
-use std::{
-    fs, io,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    sync::Mutex,
-};
+use std::{fs, io, os::unix::ffi::OsStrExt, path::Path, sync::Mutex};
 
 use domain::{Error, Result};
 use nix::{
