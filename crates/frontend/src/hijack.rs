@@ -12,6 +12,7 @@ use axum::{body::Body, response::Response};
 use bytes::{Buf, Bytes, BytesMut};
 use docker_api::{detach_keys::Scanner, stdcopy, version::ApiVersion};
 use domain::{Error, Result};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONNECTION, CONTENT_TYPE, UPGRADE},
@@ -25,7 +26,7 @@ use tokio::{
     sync::mpsc,
 };
 use tokio_rustls::server::TlsStream;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use tracing::Instrument;
 
 use crate::{server::Connection, socket::DeathWatch};
@@ -188,14 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Client<S> {
     async fn serve(mut self, work: Work) -> std::io::Result<()> {
         match work {
             Work::Text(text) => self.writer.write_all(&text).await?,
-            Work::Session(session) => {
-                let Session { output, input, terms, ended } = session;
-                let framed = !terms.tty;
-                // Whichever ends first: the output, or an input that ends the attachment.
-                let exit_code = tokio::select! {
-                    copied = copy_output(output, framed, &mut self.writer) => copied?,
-                    () = copy_input(&mut self.reader, self.early, input, terms) => None,
-                };
+            Work::Session(Session { output, input, terms, ended }) => {
+                let exit_code = self.exchange(output, input, terms).await?;
                 ended(exit_code).await;
             }
         }
@@ -205,37 +200,49 @@ impl<S: AsyncRead + AsyncWrite + Send> Client<S> {
         let _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut self.reader, &mut nowhere)).await;
         Ok(())
     }
+
+    /// Until the output ends, or an input that ends the attachment.
+    async fn exchange<O>(&mut self, output: O, input: mpsc::Sender<Input>, terms: Terms) -> std::io::Result<Option<i32>>
+    where
+        O: Stream<Item = Result<v1::StreamOutput, Status>> + Unpin,
+    {
+        let framed = !terms.tty;
+        let early = std::mem::take(&mut self.early);
+        tokio::select! {
+            copied = copy_output(output, framed, &mut self.writer) => copied,
+            () = copy_input(&mut self.reader, early, input, terms) => Ok(None),
+        }
+    }
 }
 
 /// Copies until the host's side ends; the exit code if it said one.
-async fn copy_output<W: AsyncWrite + Unpin>(
-    mut output: Streaming<v1::StreamOutput>,
-    framed: bool,
-    writer: &mut W,
-) -> std::io::Result<Option<i32>> {
-    use futures::FutureExt as _;
+async fn copy_output<O, W>(mut output: O, framed: bool, writer: &mut W) -> std::io::Result<Option<i32>>
+where
+    O: Stream<Item = Result<v1::StreamOutput, Status>> + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let mut exit_code = None;
     loop {
         // Flush only when nothing more is there at once: a burst becomes full TLS records.
-        let next = match output.message().now_or_never() {
+        let next = match output.next().now_or_never() {
             Some(next) => next,
             None => {
                 writer.flush().await?;
-                output.message().await
+                output.next().await
             }
         };
-        match next.map_err(std::io::Error::other)?.and_then(|message| message.output) {
+        let Some(message) = next.transpose().map_err(std::io::Error::other)? else { return Ok(exit_code) };
+        match message.output {
             Some(v1::stream_output::Output::Chunk(chunk)) => write_chunk(chunk, framed, writer).await?,
             Some(v1::stream_output::Output::Exit(exit)) => exit_code = Some(exit.exit_code),
-            Some(v1::stream_output::Output::Attached(_)) => (),
-            None => return Ok(exit_code),
+            Some(v1::stream_output::Output::Attached(_)) | None => (),
         }
     }
 }
 
 async fn write_chunk<W: AsyncWrite + Unpin>(chunk: v1::Chunk, framed: bool, writer: &mut W) -> std::io::Result<()> {
     let stream = stream_number(&chunk);
-    let data = Bytes::from(chunk.data);
+    let data = chunk.data;
     match framed {
         true => {
             let header = stdcopy::header(stream, data.len());
@@ -308,3 +315,6 @@ pub(crate) async fn attached(output: &mut Streaming<v1::StreamOutput>) -> Result
         _ => Err(Error::internal("an agent's stream began without `attached`")),
     }
 }
+
+#[cfg(test)]
+mod tests;

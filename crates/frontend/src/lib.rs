@@ -17,6 +17,7 @@ mod query;
 mod routes;
 mod serve;
 mod server;
+mod snapshot;
 mod socket;
 mod state;
 mod stream;

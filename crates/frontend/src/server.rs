@@ -35,6 +35,7 @@ use crate::{
     handlers::system::info::KnownCapacity,
     routes,
     serve::{self, Door},
+    snapshot::Snapshots,
     socket,
     state::{App, Parts},
 };
@@ -93,6 +94,7 @@ async fn assemble(config: Config) -> Result<App> {
         blobs,
         scheduler: AtomicUsize::new(0),
         capacity: KnownCapacity::default(),
+        snapshots: Snapshots::default(),
         config,
     }))
 }

@@ -15,7 +15,7 @@ use images::{BlobStore, Images, Registries};
 use inventory::{Container, Inventory, TenantView};
 use rpc::{Channels, v1};
 
-use crate::{config::Config, handlers::system::info::KnownCapacity};
+use crate::{config::Config, handlers::system::info::KnownCapacity, snapshot::Snapshots};
 
 /// Shared by all requests of this frontend.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ pub(crate) struct Parts {
     /// Index of the scheduler that answered last.
     pub(crate) scheduler: AtomicUsize,
     pub(crate) capacity: KnownCapacity,
+    pub(crate) snapshots: Snapshots,
 }
 
 impl Deref for App {

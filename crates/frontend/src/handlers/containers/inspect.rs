@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use bytes::Bytes;
 use docker_api::time::{rfc3339nano, rfc3339nano_or_zero};
 use domain::{ExecId, Health, Observation, Status, spec::VolumeMount};
+use http::StatusCode;
 use inventory::Container;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -28,12 +30,22 @@ pub(crate) async fn inspect(
 ) -> Answer {
     params.only(&["size"])?;
     let rows = app.rows(&caller.tenant);
+    let with_sizes = params.flag("size");
+    let current = app.snapshots.current(&rows).await?;
+    if let Some(body) = current.inspect(&id, with_sizes) {
+        return Ok(json::with(StatusCode::OK, body));
+    }
     let container = rows.container(&id).await?;
     let execs = match container.observation.status.is_running() {
         true => rows.live_execs(&container.id).await?,
         false => Vec::new(),
     };
-    Ok(json::ok(&Inspect::of(&container, &execs, params.flag("size"))))
+    let body = Bytes::from(json::bytes(&Inspect::of(&container, &execs, with_sizes)));
+    // The end of an exec is no new revision.
+    if execs.is_empty() {
+        current.keep_inspect(&id, with_sizes, &body);
+    }
+    Ok(json::with(StatusCode::OK, body))
 }
 
 #[derive(Serialize)]

@@ -1,9 +1,12 @@
 //! `GET /containers/json`: one query for all of the tenant's containers; filters and the limit work on its result.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use docker_api::human::{Seen, status_text};
-use inventory::ContainerSummary;
+use domain::Result;
+use inventory::{ContainerSummary, TenantView};
 use serde::Serialize;
 
 use super::{filter::Filter, network::Networks};
@@ -13,11 +16,21 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params)
     params.only(&["all", "limit", "size", "filters"])?;
     let rows = app.rows(&caller.tenant);
     let filter = Filter::read(&params, &rows).await?;
-    let all = rows.containers().await?;
+    let all = everything(&app, &rows).await?;
     let (now, with_sizes) = (Utc::now(), params.flag("size"));
     let kept = filter.keep(&all, &rows).await?;
     let lines: Vec<Line<'_>> = kept.into_iter().map(|c| Line::of(c, now, with_sizes)).collect();
     Ok(json::ok(&lines))
+}
+
+async fn everything(app: &App, rows: &TenantView) -> Result<Arc<Vec<ContainerSummary>>> {
+    let current = app.snapshots.current(rows).await?;
+    if let Some(list) = current.list() {
+        return Ok(list);
+    }
+    let list = Arc::new(rows.containers().await?);
+    current.keep_list(&list);
+    Ok(list)
 }
 
 #[derive(Serialize)]
