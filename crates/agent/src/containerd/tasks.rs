@@ -74,6 +74,8 @@ pub struct NewExec<'a> {
 pub enum RunError {
     /// The runtime could not run the command; its text, without gRPC's frame.
     Runtime(String),
+    /// The task has ended meanwhile.
+    Gone,
     Failed(domain::Error),
 }
 
@@ -82,7 +84,10 @@ impl RunError {
         if status.code() == Code::Unknown && !super::unreachable(&status) {
             return Self::Runtime(status.message().to_owned());
         }
-        Self::Failed(failed(call, status))
+        match status.code() {
+            Code::NotFound | Code::FailedPrecondition => Self::Gone,
+            _ => Self::Failed(failed(call, status)),
+        }
     }
 }
 

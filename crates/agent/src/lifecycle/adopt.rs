@@ -156,7 +156,6 @@ impl Engine {
     ) {
         turn.run = Some(Run { pid, since: Instant::now(), health: None });
         drop(turn);
-        let _ = self.network.adopt(&sandbox_request(container)).await; // so that its release finds what it had
         self.ended(container, pid, exit).await;
     }
 

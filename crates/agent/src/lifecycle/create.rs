@@ -21,27 +21,35 @@ impl Engine {
             return Err(Error::unavailable("the host is starting, try again"));
         }
         refuse_what_is_missing(&accepted)?;
-        let id = accepted.id.clone();
-        let (dir, run_dir) = (self.config.container_dir(id.as_str()), self.config.container_run_dir(id.as_str()));
-        let tenant = accepted.tenant;
-        let state = State::created(&accepted);
-        let container = self.insert(Container::new(accepted, state, dir, run_dir));
-        if container.accepted.tenant != tenant {
-            return Err(Error::not_found(Kind::Container, id.as_str()));
+        loop {
+            let container = self.insert(self.new_container(&accepted));
+            if container.accepted.tenant != accepted.tenant {
+                return Err(Error::not_found(Kind::Container, accepted.id.as_str()));
+            }
+            // A second call of the same create waits here for the first one.
+            let mut turn = container.turn.lock().await;
+            if container.is_made() {
+                return Ok(Done::already(container.observation()));
+            }
+            // The first one has failed, and took its container away: begin anew.
+            if self.get(&accepted.id).is_none_or(|current| !Arc::ptr_eq(&current, &container)) {
+                continue;
+            }
+            if let Err(error) = self.make(&container, &mut turn).await {
+                self.unmake(&container).await;
+                return Err(error);
+            }
+            container.set_made();
+            let observation = container.observation();
+            self.reports.container(observation.clone());
+            return Ok(Done::done(observation));
         }
-        // A second call of the same create waits here for the first one.
-        let mut turn = container.turn.lock().await;
-        if container.is_made() {
-            return Ok(Done::already(container.observation()));
-        }
-        if let Err(error) = self.make(&container, &mut turn).await {
-            self.unmake(&container).await;
-            return Err(error);
-        }
-        container.set_made();
-        let observation = container.observation();
-        self.reports.container(observation.clone());
-        Ok(Done::done(observation))
+    }
+
+    fn new_container(&self, accepted: &Accepted) -> Container {
+        let id = accepted.id.as_str();
+        let (dir, run_dir) = (self.config.container_dir(id), self.config.container_run_dir(id));
+        Container::new(accepted.clone(), State::created(accepted), dir, run_dir)
     }
 
     async fn make(&self, container: &Container, turn: &mut Turn) -> Result<()> {

@@ -121,9 +121,11 @@ impl Engine {
             tokio::spawn(async move { engine.feed_exec(&container, &exec, stdin, input).await });
         }
         if start.detach {
-            // Its FIFOs, if any, are read for nobody until it ends.
-            let mut rest = running.pipes.output(running.exited.token.clone());
-            tokio::spawn(async move { while rest.next().await.is_some() {} });
+            // Its directory names it to an agent that comes after us.
+            tokio::spawn(async move {
+                running.exited.token.cancelled().await;
+                drop(running.pipes);
+            });
             return Box::pin(first);
         }
         let chunks = running.pipes.output(running.exited.token.clone());
@@ -257,6 +259,7 @@ async fn accounts_of(pid: u32) -> Result<Accounts> {
 fn refused(error: RunError) -> Error {
     match error {
         RunError::Failed(error) => error,
+        RunError::Gone => Error::conflict("container is not running"),
         RunError::Runtime(text) if text.contains("exec failed") => Error::invalid(text),
         RunError::Runtime(text) => Error::internal(text),
     }

@@ -170,6 +170,7 @@ fn command(check: &Healthcheck) -> ExecSpec {
 fn words(error: RunError) -> Error {
     match error {
         RunError::Runtime(text) => Error::invalid(text),
+        RunError::Gone => Error::conflict("container is not running"),
         RunError::Failed(error) => error,
     }
 }

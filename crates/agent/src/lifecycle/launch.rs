@@ -70,15 +70,21 @@ impl Engine {
     }
 
     async fn run(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Observation, Failure> {
+        let mut laps = Laps::begin();
         let (sandbox, root) = tokio::join!(self.sandbox(container), self.root(container, turn));
         let (sandbox, (rootfs, user)) = (sandbox?, root?);
+        laps.lap("sandbox");
         self.declare(container, &sandbox, &user).await?;
+        laps.lap("declare");
         let pid = self.create_task(container, turn, rootfs).await?;
+        laps.lap("create");
         container.oom.store(false, Ordering::Release);
         turn.run = Some(Run { pid, since: Instant::now(), health: None });
         container.announce_start();
         self.watch_exit(container, pid);
         self.containerd.start(container.id(), None).await.map_err(|e| self.failure("start", e))?;
+        laps.lap("start");
+        tracing::debug!(container = container.id(), %laps, "started");
         self.stdin_started(container).await;
         self.begin_health(container, turn);
         Ok(container.change(|state| {
@@ -192,6 +198,7 @@ impl Engine {
     fn failure(&self, step: &str, error: RunError) -> Failure {
         let text = match error {
             RunError::Failed(error) => return error.into(),
+            RunError::Gone => return Error::internal(format!("{step}: the task is gone")).into(),
             RunError::Runtime(text) => text,
         };
         let (exit_code, tenants) = match &text {
@@ -224,6 +231,30 @@ pub(super) fn sandbox_request(container: &Container) -> SandboxRequest<'_> {
         endpoints: &accepted.endpoints,
         dns: &accepted.spec.dns,
         sysctls: &accepted.spec.sysctls,
+    }
+}
+
+/// Where a start spends its time, for the log.
+struct Laps {
+    last: Instant,
+    text: String,
+}
+
+impl Laps {
+    fn begin() -> Self {
+        Self { last: Instant::now(), text: String::new() }
+    }
+
+    fn lap(&mut self, step: &str) {
+        let now = Instant::now();
+        let ms = (now - std::mem::replace(&mut self.last, now)).as_secs_f64() * 1e3;
+        self.text.push_str(&format!("{step}={ms:.1}ms "));
+    }
+}
+
+impl std::fmt::Display for Laps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text.trim_end())
     }
 }
 

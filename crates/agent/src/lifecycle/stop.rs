@@ -83,7 +83,11 @@ impl Engine {
     pub(super) async fn send(&self, container: &Container, _turn: &mut Turn, signal: Signal) -> Result<bool> {
         let there = self.containerd.kill(container.id(), None, signal, false).await?;
         if there && container.status() == Status::Paused {
-            self.containerd.resume(container.id()).await?;
+            match self.containerd.resume(container.id()).await {
+                // runc thaws what it kills: there may be nobody left to resume.
+                Err(_) if signal == Signal::KILL => {}
+                resumed => resumed?,
+            }
             let observation = container.change(|state| state.observation.status = Status::Running);
             self.reports.container(observation);
         }
