@@ -39,7 +39,7 @@ impl Machine {
         let beside = executable.parent().and_then(Path::parent).map(|prefix| prefix.join("lib/wharfinger"));
         let helpers = options.helpers.clone().or(beside).unwrap_or_default();
         let helpers = std::path::absolute(&helpers).unwrap_or(helpers);
-        for name in ["wharfinger-logger", "wharfinger-enter", "docker-init"] {
+        for name in ["wharfinger-logger", "docker-init"] {
             if !helpers.join(name).is_file() {
                 return Err(Error::invalid(format!(
                     "{name} is not in {}; deploy/up installs it, --helpers names another directory",
