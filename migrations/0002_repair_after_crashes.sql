@@ -12,6 +12,9 @@ ALTER TABLE execs ADD COLUMN ended_at timestamptz;
 -- Who uses an image: `images`, `rmi`.
 CREATE INDEX containers_image_idx ON containers (tenant_id, image_id);
 
+-- Where a tenant has what, for placement: read without the rows.
+CREATE INDEX containers_spread_idx ON containers (tenant_id, host_id, image_id);
+
 -- Observations change no indexed column: room on the page keeps them heap-only updates.
 ALTER TABLE containers SET (fillfactor = 70);
 ALTER TABLE tenants SET (fillfactor = 20);

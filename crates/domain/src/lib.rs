@@ -3,6 +3,7 @@
 //! No I/O, no async, no wire format of anybody else. Every other crate speaks in these types; Docker's JSON, the protos
 //! and the rows each convert once, at their own edge.
 
+pub mod amount;
 pub mod endpoint;
 pub mod error;
 pub mod exec;

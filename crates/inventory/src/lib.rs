@@ -35,7 +35,7 @@ pub use credential::CredentialRecord;
 pub use image::{Image, NewImage};
 pub use network::Network;
 pub use reaper::{Lost, Unfinished};
-pub use reserve::{Neighbour, Placing, ReserveError, Reserved};
+pub use reserve::{Neighbour, Placing, Presence, ReserveError, Reserved};
 pub use usage::Usage;
 
 /// The data centre's records. Cheap to clone.

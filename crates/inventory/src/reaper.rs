@@ -2,15 +2,16 @@
 //!
 //! A create that never came to its end (generation 0) is forgotten. A container that *was* there is not: its row may be
 //! all that is left of it. It is shown as dead, with the reason, and only `rm` is legal; one with `--rm` goes by itself.
-//! Both need the host to have missed it in two complete reports at least so far apart as the caller says, so that a
-//! report which crossed a create on its way does no harm.
+//!
+//! A report that crossed a create on its way must do no harm: an unfinished row is old enough for its create to have ended,
+//! and was missed a while ago; a lost one was missed by every complete report for as long as the caller says.
 
 use std::time::Duration;
 
 use domain::{ContainerId, HostId, Result, TenantId};
 use uuid::Uuid;
 
-use crate::{Inventory, failure};
+use crate::{Inventory, container::forget, failure};
 
 /// A reservation whose host never answered the create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,9 @@ pub struct Lost {
     pub auto_remove: bool,
 }
 
+/// 15 s: longer than a report can be on its way before the agent gives it up.
 const UNFINISHED: &str = "SELECT tenant_id, id, host_id FROM containers
-    WHERE missing_since < now() - make_interval(secs => $1) AND generation = 0
+    WHERE missing_since < now() - interval '15 seconds' AND generation = 0
       AND created_at < now() - make_interval(secs => $1)";
 const LOST: &str = "SELECT tenant_id, id, host_id, (spec->>'auto_remove')::boolean FROM containers
     WHERE missing_since < now() - make_interval(secs => $1) AND generation > 0";
@@ -40,7 +42,7 @@ const BURY: &str = "WITH t AS (UPDATE tenants SET revision = revision + 1 WHERE 
     FROM t WHERE c.tenant_id = t.id AND c.id = $2 AND c.missing_since IS NOT NULL";
 
 impl Inventory {
-    /// Generation 0, older than this, and lacking in its host's complete reports for as long.
+    /// Generation 0, older than this, and lacking in its host's last complete report.
     pub async fn unfinished(&self, older_than: Duration) -> Result<Vec<Unfinished>> {
         let query = || sqlx::query_as(UNFINISHED).bind(older_than.as_secs_f64()).fetch_all(&self.pool);
         let rows: Vec<(Uuid, String, Uuid)> = failure::retrying("find unfinished creates", query).await?;
@@ -60,6 +62,11 @@ impl Inventory {
                 Ok(Lost { tenant: TenantId(tenant), container: id.parse()?, host: HostId(host), auto_remove })
             })
             .collect()
+    }
+
+    /// Forgets a container, unless its host has it again; true if it did.
+    pub async fn forget_missing(&self, tenant: TenantId, container: &ContainerId) -> Result<bool> {
+        failure::retrying("forget a missing container", || forget(&self.pool, tenant, container, true)).await
     }
 
     /// Shows a lost container as dead; nothing happens if its host has it again.

@@ -18,7 +18,7 @@ const FORGET: &str = "WITH t AS MATERIALIZED (
         SELECT network_id FROM endpoints WHERE tenant_id = $1 AND container_id = $2
     ), gone AS (
         DELETE FROM containers c USING h
-        WHERE c.tenant_id = $1 AND c.id = $2 AND c.host_id = h.id
+        WHERE c.tenant_id = $1 AND c.id = $2 AND c.host_id = h.id AND (NOT $3 OR c.missing_since IS NOT NULL)
         RETURNING c.host_id, c.cpu_millis, c.memory_bytes
     ), unplugged AS (
         UPDATE networks n SET generation = n.generation + 1 FROM gone
@@ -38,10 +38,16 @@ const FORGET: &str = "WITH t AS MATERIALIZED (
 impl TenantView {
     /// True if there was a row. Idempotent.
     pub async fn forget(&self, id: &ContainerId) -> Result<bool> {
-        failure::retrying("forget a container", || forget(&self.pool, self.id, id)).await
+        failure::retrying("forget a container", || forget(&self.pool, self.id, id, false)).await
     }
 }
 
-pub(crate) async fn forget(db: impl PgExecutor<'_>, tenant: TenantId, id: &ContainerId) -> sqlx::Result<bool> {
-    sqlx::query_scalar(FORGET).bind(tenant.0).bind(id.as_str()).fetch_one(db).await
+/// `if_missing`: only while the host's complete reports lack it.
+pub(crate) async fn forget(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    id: &ContainerId,
+    if_missing: bool,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(FORGET).bind(tenant.0).bind(id.as_str()).bind(if_missing).fetch_one(db).await
 }

@@ -4,7 +4,7 @@
 //! other changes nothing. The comparison is in the UPDATE itself, so that a row which another writer has just changed is
 //! judged by its newest version.
 
-use domain::{Observation, Result};
+use domain::{Error, Kind, Observation, Result};
 use sqlx::{PgExecutor, types::Json};
 
 use super::forget;
@@ -19,6 +19,8 @@ const OBSERVE: &str = "WITH t AS (
         started_at = $9, finished_at = $10, restart_count = $11, health = $12, missing_since = NULL
     FROM t WHERE c.tenant_id = t.id AND c.id = $2 AND c.generation < $3";
 
+const EXISTS: &str = "SELECT EXISTS (SELECT FROM containers WHERE tenant_id = $1 AND id = $2)";
+
 impl TenantView {
     /// Stores it if it is newer than what is known; one that says `removed` forgets the container. An older one, or one of
     /// a container that is already forgotten, changes nothing.
@@ -26,11 +28,24 @@ impl TenantView {
         let observation = &Observation { tenant: self.id, ..observation.clone() };
         failure::retrying("store an observation", || observe(&self.pool, observation)).await
     }
+
+    /// As [`TenantView::observe`], for the first observation after a create: `NotFound` when the row is gone, because then
+    /// nobody will ever see the container, and its host will be told to remove it.
+    pub async fn observe_created(&self, observation: &Observation) -> Result<()> {
+        self.observe(observation).await?;
+        let query = || {
+            sqlx::query_scalar(EXISTS).bind(self.id.0).bind(observation.container.as_str()).fetch_one(&self.pool)
+        };
+        match failure::retrying("look for a container", query).await? {
+            true => Ok(()),
+            false => Err(Error::not_found(Kind::Container, observation.container.as_str())),
+        }
+    }
 }
 
 pub(crate) async fn observe(db: impl PgExecutor<'_>, o: &Observation) -> sqlx::Result<()> {
     if o.removed {
-        return forget(db, o.tenant, &o.container).await.map(|_| ());
+        return forget(db, o.tenant, &o.container, false).await.map(|_| ());
     }
     sqlx::query(OBSERVE)
         .bind(o.tenant.0)

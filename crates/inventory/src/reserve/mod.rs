@@ -16,7 +16,7 @@ use sqlx::{PgConnection, types::Json};
 
 use crate::{Inventory, failure, network};
 
-pub use placing::{Neighbour, Placing};
+pub use placing::{Neighbour, Placing, Presence};
 pub(crate) use refuse::name_taken;
 
 /// What a container got. Its host may be another than the one asked for, where it had been placed before.

@@ -12,6 +12,14 @@ use uuid::Uuid;
 use super::{Prepared, ReserveError, Reserved};
 use crate::{Inventory, failure};
 
+/// A tenant on one host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Presence {
+    pub containers: i64,
+    /// One of them is made from the image that was asked about.
+    pub has_image: bool,
+}
+
 /// What an affinity can match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neighbour {
@@ -44,14 +52,18 @@ pub struct Placing {
 const LOCK: &str = "SELECT pg_advisory_xact_lock(2003333734, hashtext($1::uuid::text))";
 const NEIGHBOURS: &str = "SELECT id, name, host_id, image_id, image_reference, labels
     FROM containers WHERE tenant_id = $1 ORDER BY created_at, id";
-const PER_HOST: &str = "SELECT host_id, count(*) FROM containers WHERE tenant_id = $1 GROUP BY host_id";
+const SPREAD: &str =
+    "SELECT host_id, count(*), bool_or(image_id = $2) FROM containers WHERE tenant_id = $1 GROUP BY host_id";
 
 impl Inventory {
-    /// How many containers the tenant has on each host: what spreading needs.
-    pub async fn spread_of(&self, tenant: TenantId) -> Result<BTreeMap<HostId, i64>> {
-        let query = || sqlx::query_as(PER_HOST).bind(tenant.0).fetch_all(&self.pool);
-        let rows: Vec<(Uuid, i64)> = failure::retrying("count a tenant's containers", query).await?;
-        Ok(rows.into_iter().map(|(host, count)| (HostId(host), count)).collect())
+    /// How the tenant's containers are spread over hosts, and which of these have one of the image.
+    pub async fn spread(&self, tenant: TenantId, image: &Digest) -> Result<BTreeMap<HostId, Presence>> {
+        let query = || sqlx::query_as(SPREAD).bind(tenant.0).bind(image.as_str()).fetch_all(&self.pool);
+        let rows: Vec<(Uuid, i64, bool)> = failure::retrying("count a tenant's containers", query).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(host, containers, has_image)| (HostId(host), Presence { containers, has_image }))
+            .collect())
     }
 
     /// Waits until no other placement with affinities of this tenant is under way.

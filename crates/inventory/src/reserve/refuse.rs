@@ -2,6 +2,7 @@
 
 use domain::{
     ContainerName, Error, Host, Kind, TenantId,
+    amount::{bytes, cpus},
     tenant::{UID_FIRST, UID_RANGE},
 };
 use sqlx::PgPool;
@@ -136,36 +137,4 @@ fn in_use(name: &ContainerName, holder: &str) -> Error {
         "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove (or \
          rename) that container to be able to reuse that name."
     ))
-}
-
-/// `512MiB`, `1.5GiB`: two digits behind the point at most.
-fn bytes(n: i64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = n as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{}{}", trimmed(value), UNITS[unit])
-}
-
-fn cpus(millis: i64) -> String {
-    trimmed(millis as f64 / 1000.0)
-}
-
-fn trimmed(value: f64) -> String {
-    let text = format!("{value:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_short() {
-        assert_eq!((bytes(512 << 20), bytes(3 << 29), bytes(0)), ("512MiB".into(), "1.5GiB".into(), "0B".into()));
-        assert_eq!((cpus(1000), cpus(250)), ("1".into(), "0.25".into()));
-    }
 }

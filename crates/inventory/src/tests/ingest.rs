@@ -71,8 +71,8 @@ async fn what_a_host_lacks_twice_is_unfinished_or_lost(pool: PgPool) {
             .unwrap();
     };
     world.inventory.ingest(world.hosts[0], &[], &[], true).await.unwrap();
-    assert!(world.inventory.unfinished(minute).await.unwrap().is_empty());
     age().await;
+
     let unfinished = world.inventory.unfinished(minute).await.unwrap();
     assert_eq!(unfinished.iter().map(|u| &u.container).collect::<Vec<_>>(), [&half]);
     let lost = world.inventory.lost(minute).await.unwrap();
@@ -84,9 +84,11 @@ async fn what_a_host_lacks_twice_is_unfinished_or_lost(pool: PgPool) {
     assert!(world.inventory.lost(minute).await.unwrap().is_empty());
     world.inventory.bury(view.id(), &had).await.unwrap();
     assert_eq!(view.container("had").await.unwrap().observation.status, Status::Running);
+    assert!(!world.inventory.forget_missing(view.id(), &half).await.unwrap());
     // And now it is not.
     world.inventory.ingest(world.hosts[0], &[], &[], true).await.unwrap();
     age().await;
+    assert!(world.inventory.forget_missing(view.id(), &half).await.unwrap());
     world.inventory.bury(view.id(), &had).await.unwrap();
     assert_eq!(view.container("had").await.unwrap().observation.status, Status::Dead);
     assert!(world.inventory.lost(minute).await.unwrap().is_empty());

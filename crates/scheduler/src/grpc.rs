@@ -1,0 +1,80 @@
+//! The gRPC service: who may call what, and the conversion at the edge.
+
+use domain::{Error, HostId, NewContainer, Result};
+use inventory::Inventory;
+use rpc::{Peer, v1};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use crate::{
+    place::{Placed, Placer},
+    report::Reporting,
+};
+
+/// Acknowledgements under way; an agent sends one batch at a time.
+const ACKS: usize = 4;
+
+pub(crate) struct Grpc {
+    inventory: Inventory,
+    placer: Placer,
+    stop: CancellationToken,
+}
+
+impl Grpc {
+    pub(crate) fn new(inventory: Inventory, placer: Placer, stop: CancellationToken) -> Self {
+        Self { inventory, placer, stop }
+    }
+}
+
+#[async_trait]
+impl v1::scheduler_server::Scheduler for Grpc {
+    /// Frontends only.
+    async fn place(&self, request: Request<v1::PlaceRequest>) -> Result<Response<v1::PlaceReply>, Status> {
+        only_frontends(&request).map_err(rpc::status::to_status)?;
+        let request_id = rpc::request_id::of(&request);
+        let message = request.into_inner();
+        let new: NewContainer = rpc::json(&message.container_json, "container_json").map_err(rpc::status::to_status)?;
+        let placed = self.placer.place(&new, &request_id).await.map_err(rpc::status::to_status)?;
+        Ok(Response::new(reply(placed)))
+    }
+
+    type ReportStream = ReceiverStream<Result<v1::ReportAck, Status>>;
+
+    /// Agents only, each for its own host.
+    async fn report(
+        &self,
+        request: Request<Streaming<v1::ReportBatch>>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let host = calling_host(&request).map_err(rpc::status::to_status)?;
+        let (acks, receiver) = mpsc::channel(ACKS);
+        let reporting = Reporting::new(self.inventory.clone(), host, self.stop.clone());
+        tokio::spawn(reporting.run(request.into_inner(), acks));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+fn reply(placed: Placed) -> v1::PlaceReply {
+    v1::PlaceReply {
+        host_id: placed.reserved.host.id.to_string(),
+        host_endpoint: placed.reserved.host.facts.endpoint,
+        endpoints_json: rpc::to_json(&placed.reserved.endpoints).into(),
+        warnings: placed.warnings,
+        uid_base: placed.reserved.uid_base,
+    }
+}
+
+fn only_frontends<T>(request: &Request<T>) -> Result<()> {
+    match Peer::of(request)? {
+        Peer::Frontend => Ok(()),
+        Peer::Scheduler | Peer::Agent(_) => Err(Error::forbidden("only frontends place containers")),
+    }
+}
+
+fn calling_host<T>(request: &Request<T>) -> Result<HostId> {
+    match Peer::of(request)? {
+        Peer::Agent(host) => Ok(host),
+        Peer::Frontend | Peer::Scheduler => Err(Error::forbidden("only agents report")),
+    }
+}
