@@ -142,7 +142,7 @@ impl Plane {
         };
         for port in &ports {
             let Some(router) = self.routers.find(port.vni).await else { continue };
-            if let Err(error) = port.silence(&router) {
+            if let Err(error) = port.silence(&router).await {
                 tracing::warn!(port = port.name, error = error.operator_text(), "silence a container");
             }
         }
@@ -192,20 +192,22 @@ impl Plane {
     }
 
     async fn make(&self, request: &SandboxRequest<'_>) -> Result<Sandbox> {
-        let (routers, spare) = tokio::try_join!(self.routers_of(request), self.spares.take(request.uid_base))?;
-        let ports = request.endpoints.iter().map(Port::new).collect::<Result<Vec<_>>>();
-        let Spare { dir, netns, links, sockets } = spare;
-        let prepared = ports.and_then(|ports| {
-            State { dns_port: sockets.port, ports: ports.clone() }.write(&dir)?;
-            let target = self.dir_of(request.container);
-            std::fs::rename(&dir, &target).map_err(|e| Error::because(format!("make {}", target.display()), e))?;
-            Ok(ports)
+        let ports = request.endpoints.iter().map(Port::new).collect::<Result<Vec<_>>>()?;
+        let routers = self.routers_of(request).await?;
+        let Spare { dir, netns, links, sockets } = self.spares.take(request.uid_base).await?;
+        let state = State { dns_port: sockets.port, ports };
+        let target = self.dir_of(request.container);
+        let moved = state.write(&dir).and_then(|()| {
+            std::fs::rename(&dir, &target).map_err(|e| Error::because(format!("make {}", target.display()), e))
         });
-        let Ok(ports) = prepared else {
+        if let Err(error) = moved {
             let _ = self.reaper.send(Remains { dir, ports: Vec::new() });
-            return prepared.map(|_| self.paths(request.container));
-        };
-        self.plug(request, &routers, &ports, &netns, &links).await?;
+            return Err(error);
+        }
+        let ports = state.ports;
+        for (i, (router, port)) in routers.iter().zip(&ports).enumerate() {
+            self.plug(request, i, router, port, &netns, &links).await?;
+        }
         set_sysctls(&netns, request.sysctls)?;
         self.go_live(request, ports, &netns, sockets)
     }
@@ -218,22 +220,21 @@ impl Plane {
         Ok(routers)
     }
 
+    /// Plugs endpoint `i` of the request into its router.
     async fn plug(
         &self,
         request: &SandboxRequest<'_>,
-        routers: &[Arc<Router>],
-        ports: &[Port],
+        i: usize,
+        router: &Router,
+        port: &Port,
         netns: &Netns,
         links: &rtnetlink::Handle,
     ) -> Result<()> {
-        let gateway = request.endpoints.iter().position(|e| !e.internal);
-        for (i, ((endpoint, router), port)) in request.endpoints.iter().zip(routers).zip(ports).enumerate() {
-            let mtu = self.host.underlay.overlay_mtu(endpoint.mtu);
-            let index = FIRST_LINK + i as u32;
-            let socket = Socket { netns, links, index, mtu, default_route: gateway == Some(i) };
-            port::plug(router, port, endpoint, socket).await?;
-        }
-        Ok(())
+        let endpoint = &request.endpoints[i];
+        let mtu = self.host.underlay.overlay_mtu(endpoint.mtu);
+        let default_route = request.endpoints.iter().position(|e| !e.internal) == Some(i);
+        let socket = Socket { netns, links, index: FIRST_LINK + i as u32, mtu, default_route };
+        port::plug(router, port, endpoint, socket).await
     }
 
     /// The last step: names and DNS.
@@ -268,19 +269,25 @@ impl Plane {
     async fn take_up(&self, request: &SandboxRequest<'_>, dir: &Path, mut state: State) -> Result<Sandbox> {
         let netns = Netns::open(&dir.join("net"))?;
         let sockets = netns.run(|| Sockets::reopen_here(state.dns_port))?;
-        let routers = self.routers_of(request).await?;
-        for (i, (router, endpoint)) in routers.iter().zip(request.endpoints).enumerate() {
-            let there = match state.ports.get(i) {
-                Some(port) => port.is_there(router).await?,
-                None => false,
+        let present = std::mem::take(&mut state.ports);
+        let mut missing = Vec::new();
+        for (i, endpoint) in request.endpoints.iter().enumerate() {
+            let router = self.routers.get(endpoint).await?;
+            let port = match present.get(i) {
+                Some(port) if port.is_there(&router).await? => port.clone(),
+                _ => {
+                    missing.push((i, router));
+                    Port::new(endpoint)?
+                }
             };
-            if !there {
-                tracing::warn!(container.id = %request.container, network = endpoint.network_name, "link is missing");
-            }
+            state.ports.push(port);
         }
-        if sockets.port != state.dns_port {
-            state.dns_port = sockets.port;
-            state.write(dir)?;
+        state.dns_port = sockets.port;
+        state.write(dir)?;
+        for (i, router) in &missing {
+            tracing::warn!(container.id = %request.container, "a container's link was missing");
+            let links = netns.run(netns::links_here)?;
+            self.plug(request, *i, router, &state.ports[*i], &netns, &links).await?;
         }
         self.go_live(request, state.ports, &netns, sockets)
     }

@@ -6,8 +6,8 @@
 use domain::{Endpoint, Error, Result};
 use rand::Rng;
 use rtnetlink::{
-    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::link::{InfoData, InfoVeth},
+    Handle, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::link::{BridgePortState, InfoData, InfoVeth},
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,14 +42,18 @@ impl Port {
         Ok(links::find(&router.links, &self.name).await?.is_some())
     }
 
-    /// The port may send nothing any more: whoever has the address next is not answered for by the old link.
-    pub(super) fn silence(&self, router: &Router) -> Result<()> {
-        guard::expel(&router.nft, &self.sender())
+    /// Takes the old link out of the bridge's sight: it sends nothing, gets nothing, and the bridge forgets its MAC, or
+    /// frames for whoever has the address next would go there. Not there: done.
+    pub(super) async fn silence(&self, router: &Router) -> Result<()> {
+        guard::expel(&router.nft, &self.sender())?;
+        let Some(link) = links::find(&router.links, &self.name).await? else { return Ok(()) };
+        let port = LinkBridgePort::new(link.header.index).state(BridgePortState::Disabled).fdb_flush().build();
+        router.links.link().set_port(port).execute().await.map_err(because("disable a container's port"))
     }
 
     /// Removes both ends.
     pub(super) async fn unplug(&self, router: &Router) -> Result<()> {
-        self.silence(router)?;
+        guard::expel(&router.nft, &self.sender())?;
         links::delete(&router.links, &self.name).await
     }
 }

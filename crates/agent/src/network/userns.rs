@@ -21,8 +21,8 @@ const RANGE: u32 = 65_536;
 /// A child that sits in its new namespaces until it is dropped, so that they can be bound through /proc.
 pub(super) struct Holder {
     pid: libc::pid_t,
-    /// Closing it ends the child.
-    go_on: Option<PipeWriter>,
+    /// Its end, when the agent dies, ends the child too.
+    go_on: PipeWriter,
 }
 
 impl Holder {
@@ -43,10 +43,10 @@ impl Holder {
         let pid = unsafe { libc::fork() };
         match pid {
             -1 => return Err(io::Error::last_os_error()),
-            0 => child(progress_child.as_raw_fd(), go_on_child.as_raw_fd(), progress.as_raw_fd(), go_on.as_raw_fd()),
+            0 => child(progress_child.as_raw_fd(), go_on_child.as_raw_fd()),
             _ => {}
         }
-        let mut holder = Self { pid, go_on: Some(go_on) };
+        let mut holder = Self { pid, go_on };
         // Both ends of the child must close here, or its death would not be the end of the file.
         drop((progress_child, go_on_child));
         holder.set_up(&mut progress, uid_base)?;
@@ -59,41 +59,47 @@ impl Holder {
         for map in ["uid_map", "gid_map"] {
             fs::write(format!("/proc/{}/{map}", self.pid), format!("0 {uid_base} {RANGE}\n"))?;
         }
-        if let Some(go_on) = &mut self.go_on {
-            go_on.write_all(&step)?;
-        }
+        self.go_on.write_all(&step)?;
         progress.read_exact(&mut step) // the network namespace is there
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        self.go_on = None;
-        // SAFETY: waits for our own child, which ends since its pipe is closed; no memory is passed.
-        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
+        // Not by the end of the pipe: a child of another module's may hold our end for a moment.
+        // SAFETY: our own child, not yet waited for, so the id is still its own; a null status is allowed.
+        unsafe {
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
+        }
     }
 }
 
-/// The child's whole life. Descriptors: its own ends, then the parent's, which it closes.
-fn child(progress: i32, go_on: i32, parent_progress: i32, parent_go_on: i32) -> ! {
+/// The child's whole life, on its own ends of the pipes.
+fn child(progress: i32, go_on: i32) -> ! {
+    const GO_ON: i32 = 0;
+    const PROGRESS: i32 = 1;
     let mut byte = 1u8;
     // SAFETY: async-signal-safe calls on descriptors that this process owns and on one byte of its own stack.
     unsafe {
-        libc::close(parent_progress);
-        libc::close(parent_go_on);
-        if libc::unshare(libc::CLONE_NEWUSER) != 0 || libc::write(progress, (&raw const byte).cast(), 1) != 1 {
+        // Two children that were forked at the same time hold each other's pipes: neither would see the end of its own.
+        if libc::dup2(go_on, GO_ON) != GO_ON || libc::dup2(progress, PROGRESS) != PROGRESS {
             libc::_exit(1);
         }
-        if libc::read(go_on, (&raw mut byte).cast(), 1) != 1 {
+        libc::syscall(libc::SYS_close_range, 2, libc::c_uint::MAX, 0);
+        if libc::unshare(libc::CLONE_NEWUSER) != 0 || libc::write(PROGRESS, (&raw const byte).cast(), 1) != 1 {
+            libc::_exit(1);
+        }
+        if libc::read(GO_ON, (&raw mut byte).cast(), 1) != 1 {
             libc::_exit(0);
         }
-        // The raw call: libc's wrapper would signal threads that this process does not have.
+        // The raw calls: libc's wrappers would signal threads that this process does not have.
         libc::syscall(libc::SYS_setresgid, 0, 0, 0);
         libc::syscall(libc::SYS_setresuid, 0, 0, 0);
-        if libc::unshare(libc::CLONE_NEWNET) != 0 || libc::write(progress, (&raw const byte).cast(), 1) != 1 {
+        if libc::unshare(libc::CLONE_NEWNET) != 0 || libc::write(PROGRESS, (&raw const byte).cast(), 1) != 1 {
             libc::_exit(2);
         }
-        libc::read(go_on, (&raw mut byte).cast(), 1);
+        libc::read(GO_ON, (&raw mut byte).cast(), 1);
         libc::_exit(0)
     }
 }

@@ -20,24 +20,24 @@ use nix::{
 };
 
 /// A host on the internet, as containers see it.
-pub const INTERNET: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub(crate) const INTERNET: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+pub(crate) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The outside's address in the underlay's subnet.
-pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
-pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 11);
-pub const PORT: u16 = 8080;
+pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 11);
+pub(crate) const PORT: u16 = 8080;
 /// What the outside's resolver says to every question about A.
-pub const ANSWER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+pub(crate) const ANSWER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_millis(150);
 
-pub struct World {
+pub(crate) struct World {
     prefix: String,
-    pub run: PathBuf,
+    pub(crate) run: PathBuf,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let prefix = format!("whtest-{}", std::process::id());
         let world = Self { run: PathBuf::from(format!("/run/{prefix}")), prefix };
         let (host, outside) = (world.name("host"), world.name("outside"));
@@ -64,15 +64,15 @@ impl World {
         world
     }
 
-    pub fn name(&self, part: &str) -> String {
+    pub(crate) fn name(&self, part: &str) -> String {
         format!("{}-{part}", self.prefix)
     }
 
-    pub fn path(&self, part: &str) -> PathBuf {
+    pub(crate) fn path(&self, part: &str) -> PathBuf {
         PathBuf::from(format!("/run/netns/{}", self.name(part)))
     }
 
-    pub fn within<T: Send + 'static>(&self, part: &str, f: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) fn within<T: Send + 'static>(&self, part: &str, f: impl FnOnce() -> T + Send + 'static) -> T {
         within(&self.path(part), f)
     }
 }
@@ -99,7 +99,7 @@ fn sh(command: &str) {
 }
 
 /// Runs `f` on a thread in the namespace that is bound at `path`.
-pub fn within<T: Send + 'static>(path: &Path, f: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within<T: Send + 'static>(path: &Path, f: impl FnOnce() -> T + Send + 'static) -> T {
     let file = File::open(path).unwrap();
     let thread: JoinHandle<T> = std::thread::spawn(move || {
         setns(file, CloneFlags::CLONE_NEWNET).unwrap();
@@ -109,7 +109,7 @@ pub fn within<T: Send + 'static>(path: &Path, f: impl FnOnce() -> T + Send + 'st
 }
 
 /// Greets everybody who connects, for as long as the process lives. The socket stays in the caller's namespace.
-pub fn listen(address: SocketAddr, greeting: &'static str) {
+pub(crate) fn listen(address: SocketAddr, greeting: &'static str) {
     let listener = TcpListener::bind(address).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -119,7 +119,7 @@ pub fn listen(address: SocketAddr, greeting: &'static str) {
 }
 
 /// What the listener there says; `None` if it can't be reached.
-pub fn greeting(address: impl Into<IpAddr>) -> Option<String> {
+pub(crate) fn greeting(address: impl Into<IpAddr>) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address.into(), PORT), PATIENCE).ok()?;
     let mut text = String::new();
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -160,7 +160,7 @@ fn reply(query: &[u8]) -> Vec<u8> {
 }
 
 /// Asks 127.0.0.11, over UDP or TCP.
-pub fn ask(name: &str, kind: RecordType, tcp: bool) -> Message {
+pub(crate) fn ask(name: &str, kind: RecordType, tcp: bool) -> Message {
     let mut query = Message::query();
     query.metadata.recursion_desired = true;
     query.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
@@ -185,7 +185,7 @@ pub fn ask(name: &str, kind: RecordType, tcp: bool) -> Message {
     answer
 }
 
-pub fn addresses(answer: &Message) -> Vec<Ipv4Addr> {
+pub(crate) fn addresses(answer: &Message) -> Vec<Ipv4Addr> {
     answer.answers.iter().filter_map(|r| if let RData::A(a) = &r.data { Some(a.0) } else { None }).collect()
 }
 
