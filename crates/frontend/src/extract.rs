@@ -59,10 +59,8 @@ pub(crate) struct Json<T>(pub(crate) T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match OptionalJson::from_request(request, state).await? {
-            OptionalJson(Some(value)) => Ok(Self(value)),
-            OptionalJson(None) => Err(Error::invalid("invalid JSON: got EOF while reading request body").into()),
-        }
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        Ok(Self(parse(&bytes)?))
     }
 }
 
@@ -72,14 +70,29 @@ pub(crate) struct OptionalJson<T>(pub(crate) Option<T>);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let bytes = collect(body, JSON_MAX_BYTES).await?;
-        check_content_type(&parts.headers, !bytes.is_empty())?;
-        if bytes.is_empty() {
-            return Ok(Self(None));
-        }
-        Ok(Self(Some(parse(&bytes)?)))
+        let bytes = read(request).await?;
+        Ok(Self(if bytes.is_empty() { None } else { Some(parse(&bytes)?) }))
     }
+}
+
+/// A JSON body that the handler parses itself.
+pub(crate) struct JsonBytes(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        match read(request).await? {
+            bytes if bytes.is_empty() => Err(Error::invalid("invalid JSON: got EOF while reading request body").into()),
+            bytes => Ok(Self(bytes)),
+        }
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, ApiError> {
+    let (parts, body) = request.into_parts();
+    let bytes = collect(body, JSON_MAX_BYTES).await?;
+    check_content_type(&parts.headers, !bytes.is_empty())?;
+    Ok(bytes)
 }
 
 /// Strict parse; the errors are dockerd's, and `unsupported field "HostConfig.X"` for what we do not know.

@@ -73,16 +73,20 @@ struct Wait {
 impl Wait {
     async fn result(mut self) -> Bytes {
         let exit = match self.until_it_holds().await {
-            Ok(()) => Exit {
-                error: Some(self.last.error).filter(|e| !e.is_empty()).map(|message| ExitError { message }),
-                status_code: i64::from(self.last.exit_code),
-            },
+            Ok(()) => self.exit(),
             Err(error) => {
                 tracing::info!(cause = error.operator_text(), "wait");
                 Exit { error: Some(ExitError { message: error.to_string() }), status_code: -1 }
             }
         };
         Bytes::from(json::bytes(&exit))
+    }
+
+    /// The container's error is told with its exit; who waits for the removal has had it from `start`, as with dockerd.
+    fn exit(self) -> Exit {
+        let message = self.last.error;
+        let told = !message.is_empty() && self.condition != v1::WaitCondition::Removed;
+        Exit { error: told.then_some(ExitError { message }), status_code: i64::from(self.last.exit_code) }
     }
 
     async fn until_it_holds(&mut self) -> Result<()> {
