@@ -28,18 +28,20 @@ WITH t AS MATERIALIZED (
                 + (1 + floor(random() * ((1::bigint << (32 - masklen(w.subnet))) - 2)))::bigint, 32) AS address
             FROM generate_series(1, 8)
         ) p
-        WHERE p.address <> w.gateway
-          AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = p.address)
+        WHERE w.wanted IS NULL AND p.address <> w.gateway
+          -- OFFSET keeps it a look-up for each probe: the network may have many endpoints.
+          AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = p.address OFFSET 0)
         LIMIT 1
-    ) probe ON w.wanted IS NULL
+    ) probe ON true
     -- A full network: any address behind a used one (the gateway's is the first of all).
     LEFT JOIN LATERAL (
         SELECT set_masklen(used.address + 1, 32) AS address
         FROM (SELECT e.address FROM endpoints e WHERE e.network_id = w.network_id UNION ALL SELECT w.gateway) used
-        WHERE used.address + 1 < set_masklen(broadcast(w.subnet)::inet, 32)
+        WHERE w.wanted IS NULL AND probe.address IS NULL
+          AND used.address + 1 < set_masklen(broadcast(w.subnet)::inet, 32)
           AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = used.address + 1)
         ORDER BY random() LIMIT 1
-    ) gap ON w.wanted IS NULL AND probe.address IS NULL
+    ) gap ON true
 ), judged AS MATERIALIZED (
     SELECT a.*,
         a.wanted IS NOT NULL AND NOT (a.address << a.subnet
@@ -48,26 +50,27 @@ WITH t AS MATERIALIZED (
         a.wanted IS NOT NULL AND (a.address = a.gateway OR EXISTS (
             SELECT FROM endpoints e WHERE e.network_id = a.network_id AND e.address = a.address)) AS taken
     FROM addressed a
+), found AS MATERIALIZED (
+    SELECT t.ordinal,
+        h.id IS NOT NULL AND h.state = 'active' AND h.seen_at > now() - interval '15 seconds' AS host_ok,
+        coalesce(h.cpu_millis_free >= $13 AND h.memory_bytes_free >= $14, false) AS room,
+        coalesce(t.memory_used_bytes + $14 <= t.memory_quota_bytes, true) AS memory_ok,
+        coalesce(t.cpu_used_millis + $13 <= t.cpu_quota_millis, true) AS cpu_ok,
+        coalesce(t.containers_used + 1 <= t.container_quota, true) AS count_ok,
+        t.memory_quota_bytes, t.cpu_quota_millis, t.container_quota,
+        t.memory_used_bytes, t.cpu_used_millis, t.containers_used,
+        (SELECT id FROM containers WHERE tenant_id = $1 AND name = $4) AS holder, net.*
+    FROM t LEFT JOIN h ON true CROSS JOIN (
+        SELECT min(reference) FILTER (WHERE network_id IS NULL) AS lost_network,
+            min(network_name || E'\n' || host(address)) FILTER (WHERE outside) AS outside,
+            coalesce(bool_or(taken), false) AS taken,
+            min(network_name || E'\n' || network_id) FILTER (WHERE network_id IS NOT NULL AND address IS NULL) AS full_network
+        FROM judged
+    ) net
 ), verdict AS MATERIALIZED (
-    SELECT v.*, host_ok AND room AND memory_ok AND cpu_ok AND count_ok AND holder IS NULL
+    SELECT found.*, host_ok AND room AND memory_ok AND cpu_ok AND count_ok AND holder IS NULL
         AND lost_network IS NULL AND outside IS NULL AND NOT taken AND full_network IS NULL AS ok
-    FROM (
-        SELECT t.ordinal,
-            h.id IS NOT NULL AND h.state = 'active' AND h.seen_at > now() - interval '15 seconds' AS host_ok,
-            coalesce(h.cpu_millis_free >= $13 AND h.memory_bytes_free >= $14, false) AS room,
-            coalesce(t.memory_used_bytes + $14 <= t.memory_quota_bytes, true) AS memory_ok,
-            coalesce(t.cpu_used_millis + $13 <= t.cpu_quota_millis, true) AS cpu_ok,
-            coalesce(t.containers_used + 1 <= t.container_quota, true) AS count_ok,
-            t.memory_quota_bytes, t.cpu_quota_millis, t.container_quota,
-            t.memory_used_bytes, t.cpu_used_millis, t.containers_used,
-            (SELECT id FROM containers WHERE tenant_id = $1 AND name = $4) AS holder,
-            (SELECT reference FROM judged WHERE network_id IS NULL ORDER BY place LIMIT 1) AS lost_network,
-            (SELECT network_name || E'\n' || host(address) FROM judged j WHERE j.outside ORDER BY place LIMIT 1) AS outside,
-            EXISTS (SELECT FROM judged j WHERE j.taken) AS taken,
-            (SELECT network_name || E'\n' || network_id FROM judged
-                WHERE network_id IS NOT NULL AND address IS NULL ORDER BY place LIMIT 1) AS full_network
-        FROM t LEFT JOIN h ON true
-    ) v
+    FROM found
 ), tenant_has AS (
     UPDATE tenants t SET memory_used_bytes = t.memory_used_bytes + $14, cpu_used_millis = t.cpu_used_millis + $13,
         containers_used = t.containers_used + 1, revision = t.revision + 1
