@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use bytes::Bytes;
 use docker_api::time::{rfc3339nano, rfc3339nano_or_zero};
-use domain::{ExecId, Health, Observation, Status, spec::VolumeMount};
+use domain::{Error, ExecId, Health, Observation, Result, Status, spec::VolumeMount};
 use http::StatusCode;
-use inventory::Container;
+use inventory::{Container, TenantView};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -40,12 +40,22 @@ pub(crate) async fn inspect(
         true => rows.live_execs(&container.id).await?,
         false => Vec::new(),
     };
-    let body = Bytes::from(json::bytes(&Inspect::of(&container, &execs, with_sizes)));
+    let sizes = if with_sizes { Some(sizes(&rows, &container).await?) } else { None };
+    let body = Bytes::from(json::bytes(&Inspect::of(&container, &execs, sizes)));
     // The end of an exec is no new revision.
     if execs.is_empty() {
         current.keep_inspect(&id, with_sizes, &body);
     }
     Ok(json::with(StatusCode::OK, body))
+}
+
+async fn sizes(rows: &TenantView, container: &Container) -> Result<Sizes> {
+    match rows.image(container.image_id.as_str()).await {
+        Ok(image) => Ok(Sizes { size_rw: 0, size_root_fs: image.size_bytes }),
+        // Removed by force.
+        Err(Error::NotFound { .. }) => Ok(Sizes { size_rw: 0, size_root_fs: 0 }),
+        Err(error) => Err(error),
+    }
 }
 
 #[derive(Serialize)]
@@ -122,12 +132,12 @@ struct GraphDriver {
     name: &'static str,
 }
 
-/// Asked for with `size=1`. Not measured: 0, which clients take for "nothing".
+/// Asked for with `size=1`. What the container has written on top of its image is not measured.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Sizes {
     size_rw: i64,
-    size_root_fs: i64,
+    size_root_fs: u64,
 }
 
 #[derive(Serialize)]
@@ -181,7 +191,7 @@ struct NetworkSettings<'a> {
 }
 
 impl<'a> Inspect<'a> {
-    fn of(container: &'a Container, execs: &'a [ExecId], with_sizes: bool) -> Self {
+    fn of(container: &'a Container, execs: &'a [ExecId], sizes: Option<Sizes>) -> Self {
         let (path, args) = match container.spec.process.args.split_first() {
             Some((path, args)) => (path.as_str(), args),
             None => ("", &[][..]),
@@ -207,7 +217,7 @@ impl<'a> Inspect<'a> {
             exec_ids: (!execs.is_empty()).then_some(execs),
             host_config: &container.docker_host_config,
             graph_driver: GraphDriver { data: None, name: "overlayfs" },
-            sizes: with_sizes.then_some(Sizes { size_rw: 0, size_root_fs: 0 }),
+            sizes,
             mounts: container.spec.volumes.iter().map(Mount::of).collect(),
             config: &container.docker_config,
             network_settings: NetworkSettings::of(container),

@@ -1,11 +1,14 @@
 //! `GET /containers/json`: one query for all of the tenant's containers; filters and the limit work on its result.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use docker_api::human::{Seen, status_text};
-use domain::Result;
+use domain::{Digest, Result};
 use inventory::{ContainerSummary, TenantView};
 use serde::Serialize;
 
@@ -17,9 +20,10 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params)
     let rows = app.rows(&caller.tenant);
     let filter = Filter::read(&params, &rows).await?;
     let all = everything(&app, &rows).await?;
-    let (now, with_sizes) = (Utc::now(), params.flag("size"));
+    let sizes = if params.flag("size") { Some(image_sizes(&rows).await?) } else { None };
+    let now = Utc::now();
     let kept = filter.keep(&all, &rows).await?;
-    let lines: Vec<Line<'_>> = kept.into_iter().map(|c| Line::of(c, now, with_sizes)).collect();
+    let lines: Vec<Line<'_>> = kept.into_iter().map(|c| Line::of(c, now, sizes.as_ref())).collect();
     Ok(json::ok(&lines))
 }
 
@@ -31,6 +35,11 @@ async fn everything(app: &App, rows: &TenantView) -> Result<Arc<Vec<ContainerSum
     let list = Arc::new(rows.containers().await?);
     current.keep_list(&list);
     Ok(list)
+}
+
+/// Bytes of each image's file system. What the containers have written on top is not measured.
+async fn image_sizes(rows: &TenantView) -> Result<HashMap<Digest, u64>> {
+    Ok(rows.images().await?.into_iter().map(|image| (image.id, image.size_bytes)).collect())
 }
 
 #[derive(Serialize)]
@@ -47,8 +56,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    size_root_fs: Option<i64>,
-    labels: &'a std::collections::BTreeMap<String, String>,
+    size_root_fs: Option<u64>,
+    labels: &'a BTreeMap<String, String>,
     state: &'static str,
     status: String,
     host_config: HostConfig<'a>,
@@ -69,7 +78,7 @@ struct NetworkSettings<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(c: &'a ContainerSummary, now: DateTime<Utc>, with_sizes: bool) -> Self {
+    fn of(c: &'a ContainerSummary, now: DateTime<Utc>, sizes: Option<&HashMap<Digest, u64>>) -> Self {
         let running = c.observation.status.is_running();
         Self {
             id: c.id.as_str(),
@@ -79,8 +88,8 @@ impl<'a> Line<'a> {
             command: &c.command,
             created: c.created_at.timestamp(),
             ports: [],
-            size_rw: with_sizes.then_some(0),
-            size_root_fs: with_sizes.then_some(0),
+            size_rw: sizes.map(|_| 0),
+            size_root_fs: sizes.map(|sizes| sizes.get(&c.image_id).copied().unwrap_or(0)),
             labels: &c.labels,
             state: c.observation.status.as_str(),
             status: status(c, now),
