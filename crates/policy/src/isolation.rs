@@ -29,6 +29,9 @@ pub(crate) struct Wanted {
     pub links: Option<Vec<String>>,
 }
 
+/// Linux's limit on a path, in bytes.
+const PATH_MAX: usize = 4096;
+
 impl Wanted {
     pub(crate) fn check(self, package: &Package) -> Result<()> {
         let Self {
@@ -73,8 +76,9 @@ impl Wanted {
             return Err(forbidden("HostConfig.Annotations", key, "P14"));
         }
         check_driver(volume_driver.unwrap_or_default())?;
-        if let Some(path) = container_id_file.filter(|p| !p.is_empty()) {
-            return Err(malformed("HostConfig.ContainerIDFile", path, "is the client's own affair", "P25"));
+        // The stock CLI tells the daemon where it wrote the id itself; nothing of ours opens the path.
+        if let Some(path) = container_id_file.filter(|p| p.len() > PATH_MAX || p.contains('\0')) {
+            return Err(malformed("HostConfig.ContainerIDFile", path, "is not a path", "P25"));
         }
         match links.filter(|l| !l.is_empty()) {
             Some(links) => Err(unsupported("HostConfig.Links", list(&links))),

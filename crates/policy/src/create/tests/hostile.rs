@@ -66,7 +66,7 @@ const HOST: &[(&str, u16)] = &[
     (r#""VolumeDriver":"rexray""#, 403),
     (r#""Tmpfs":{"/run":"size=100g,exec,suid,dev,nr_inodes=0"}"#, 400),
     (r#""Links":["x:y"]"#, 501),
-    (r#""ContainerIDFile":"/x""#, 400),
+    (r#""ContainerIDFile":"/x\u0000y""#, 400),
     (r#""ConsoleSize":[1001,1]"#, 400),
     (r#""PortBindings":{"80/tcp":[{"HostIp":"10.0.0.1"}]}"#, 403),
     (r#""PortBindings":{"80/tcp":[{"HostIp":"::","HostPort":"22"}]}"#, 403),
