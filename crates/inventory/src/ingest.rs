@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{Inventory, container, exec, failure};
 
-/// One row for each observation: is it the host's, is it newer? `stale_mark`: it had been thought missing.
+/// One row for each observation: is it the host's, is it newer?
 const JUDGE: &str = "SELECT o.place - 1 AS place, c.id IS NOT NULL AS known,
         coalesce(c.generation < o.generation OR o.removed, false) AS newer
     FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bool[]) WITH ORDINALITY

@@ -33,9 +33,8 @@ impl TenantView {
     /// nobody will ever see the container, and its host will be told to remove it.
     pub async fn observe_created(&self, observation: &Observation) -> Result<()> {
         self.observe(observation).await?;
-        let query = || {
-            sqlx::query_scalar(EXISTS).bind(self.id.0).bind(observation.container.as_str()).fetch_one(&self.pool)
-        };
+        let query =
+            || sqlx::query_scalar(EXISTS).bind(self.id.0).bind(observation.container.as_str()).fetch_one(&self.pool);
         match failure::retrying("look for a container", query).await? {
             true => Ok(()),
             false => Err(Error::not_found(Kind::Container, observation.container.as_str())),

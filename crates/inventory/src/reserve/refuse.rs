@@ -78,17 +78,15 @@ impl Prepared<'_> {
     pub(super) async fn failed(&self, cause: sqlx::Error, inventory: &Inventory) -> ReserveError {
         let error = match failure::violated(&cause) {
             Some("containers_name_unique") => name_taken(&inventory.pool, self.new.tenant, &self.new.name).await,
-            Some("containers_pkey" | "containers_id_unique") => return self.id_in_use(inventory).await,
+            // Another name than before under one id: not the same request.
+            Some("containers_pkey" | "containers_id_unique") => {
+                Error::conflict(format!("The container id {} is already in use", self.new.id))
+            }
             Some("endpoints_pkey") => Error::invalid("a network is named twice"),
             Some("endpoints_address_unique") => Error::conflict("Address already in use"),
             _ => failure::translate("reserve", cause),
         };
         ReserveError::Failed(error)
-    }
-
-    /// Another name than before with the same id: not the same request, and not one that anybody sends in good faith.
-    async fn id_in_use(&self, _: &Inventory) -> ReserveError {
-        ReserveError::Failed(Error::conflict(format!("The container id {} is already in use", self.new.id)))
     }
 
     async fn placed_before(&self, inventory: &Inventory) -> Result<Reserved, ReserveError> {
