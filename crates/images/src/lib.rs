@@ -47,7 +47,17 @@ pub struct Images {
 }
 
 impl Images {
+    /// `_inventory` is reached through each call's tenant.
     pub fn new(_inventory: Inventory, store: BlobStore, registries: Registries) -> Self {
         Self { store, registries, flights: Arc::default() }
+    }
+
+    /// Bytes of each layer's uncompressed tar.
+    pub async fn layer_sizes(&self, layers: &[domain::Layer]) -> domain::Result<Vec<u64>> {
+        let mut sizes = Vec::new();
+        for layer in layers {
+            sizes.push(layer::facts(&self.store, &layer.digest).await?.diff_bytes);
+        }
+        Ok(sizes)
     }
 }

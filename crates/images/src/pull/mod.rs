@@ -10,7 +10,7 @@ mod resolve;
 use std::collections::BTreeMap;
 
 use domain::{Digest, Error, ImageRef, Layer, Result};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use inventory::{NewImage, TenantView};
 use tokio::sync::mpsc;
 
@@ -88,7 +88,52 @@ impl Images {
     ) -> Result<Pulled> {
         let id = from.manifest.config.digest.clone();
         let up_to_date = points_to(tenant, reference, &id).await?;
-        let bytes = config_bytes(tenant, reference, from).await?;
+        let mut image = match self.known(tenant, &id).await? {
+            Some(known) => known,
+            None => self.fetch(tenant, reference, from, reporter).await?,
+        };
+        let repository = reference.familiar_name();
+        let tag = reference.tag().filter(|_| reference.digest().is_none());
+        image.tags = tag.map(|tag| (repository.clone(), tag.to_owned())).into_iter().collect();
+        image.digests = vec![(repository, from.digest.clone(), from.bytes.clone())];
+        tenant.put_image(&image).await?;
+        Ok(Pulled { id, digest: from.digest.clone(), up_to_date })
+    }
+
+    /// The tenant has the image already, under whatever name, and nothing of it was lost: as dockerd, no layer is asked for.
+    async fn known(&self, tenant: &TenantView, id: &Digest) -> Result<Option<NewImage>> {
+        let image = match tenant.image(id.as_str()).await {
+            Ok(image) => image,
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        for layer in &image.layers {
+            if self.store.size(&layer.digest).await? != Some(layer.size_bytes) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(NewImage {
+            id: image.id,
+            config: image.config,
+            blobs: blobs(&image.layers),
+            layers: image.layers,
+            size_bytes: image.size_bytes,
+            architecture: image.architecture,
+            os: image.os,
+            created_at: image.created_at,
+            tags: Vec::new(),
+            digests: Vec::new(),
+        }))
+    }
+
+    async fn fetch(
+        &self,
+        tenant: &TenantView,
+        reference: &ImageRef,
+        from: &Resolved,
+        reporter: &Reporter,
+    ) -> Result<NewImage> {
+        let bytes = config_bytes(reference, from).await?;
         let config = Config::parse(&bytes)?;
         if config.diff_ids().len() != from.manifest.layers.len() {
             return Err(Error::invalid("layers from manifest don't match image configuration"));
@@ -102,8 +147,7 @@ impl Images {
             reporter,
         };
         let obtained = obtain_all(&fetching, &from.manifest.layers, config.diff_ids()).await?;
-        tenant.put_image(&new_image(reference, from, bytes, &config, &obtained)).await?;
-        Ok(Pulled { id, digest: from.digest.clone(), up_to_date })
+        Ok(new_image(bytes, &config, &obtained))
     }
 }
 
@@ -116,12 +160,8 @@ async fn points_to(tenant: &TenantView, reference: &ImageRef, id: &Digest) -> Re
     }
 }
 
-/// From the tenant's own record where it has the image under another name; its digest is the id, so it is the same.
-async fn config_bytes(tenant: &TenantView, reference: &ImageRef, from: &Resolved) -> Result<Vec<u8>> {
+async fn config_bytes(reference: &ImageRef, from: &Resolved) -> Result<Vec<u8>> {
     let blob = &from.manifest.config;
-    if let Ok(image) = tenant.image(blob.digest.as_str()).await {
-        return Ok(image.config);
-    }
     if blob.size_bytes > CONFIG_MAX_BYTES {
         return Err(Error::invalid("the image config is too large (policy I04)"));
     }
@@ -142,15 +182,16 @@ async fn obtain_all(fetching: &Fetching<'_>, blobs: &[Blob], diff_ids: &[Digest]
         }
     }
     announce(fetching, &wanted).await?;
-    let obtained: BTreeMap<Digest, Obtained> = stream::iter(wanted)
-        .map(|(blob, diff_id)| async move {
-            fetching.obtain(blob, diff_id).await.map(|obtained| (blob.digest.clone(), obtained))
-        })
-        .buffer_unordered(LAYERS_AT_ONCE)
-        .try_collect()
-        .await?;
+    // Boxed: the compiler cannot see that a future which borrows what a closure was given is `Send`.
+    let jobs: Vec<BoxFuture<'_, Result<(Digest, Obtained)>>> =
+        wanted.into_iter().map(|(blob, diff_id)| obtain_one(fetching, blob, diff_id).boxed()).collect();
+    let obtained: BTreeMap<_, _> = stream::iter(jobs).buffer_unordered(LAYERS_AT_ONCE).try_collect().await?;
     let in_order = blobs.iter().map(|b| obtained.get(&b.digest).cloned());
     in_order.collect::<Option<_>>().ok_or_else(|| Error::internal("a layer was not obtained"))
+}
+
+async fn obtain_one(fetching: &Fetching<'_>, blob: &Blob, diff_id: &Digest) -> Result<(Digest, Obtained)> {
+    Ok((blob.digest.clone(), fetching.obtain(blob, diff_id).await?))
 }
 
 async fn announce(fetching: &Fetching<'_>, wanted: &[(&Blob, &Digest)]) -> Result<()> {
@@ -168,26 +209,23 @@ async fn announce(fetching: &Fetching<'_>, wanted: &[(&Blob, &Digest)]) -> Resul
     Ok(())
 }
 
-fn new_image(
-    reference: &ImageRef,
-    from: &Resolved,
-    bytes: Vec<u8>,
-    config: &Config,
-    obtained: &[Obtained],
-) -> NewImage {
+/// Without names.
+fn new_image(bytes: Vec<u8>, config: &Config, obtained: &[Obtained]) -> NewImage {
     let layers: Vec<Layer> = obtained.iter().map(|o| o.layer.clone()).collect();
-    let repository = reference.familiar_name();
-    let tag = reference.tag().filter(|_| reference.digest().is_none());
     NewImage {
-        id: from.manifest.config.digest.clone(),
+        id: Digest::of(&bytes),
         config: bytes,
-        blobs: layers.iter().map(|l| (l.digest.clone(), l.size_bytes)).collect(),
+        blobs: blobs(&layers),
         layers,
         size_bytes: obtained.iter().map(|o| o.diff_bytes).sum(),
         architecture: config.architecture.clone(),
         os: config.os.clone(),
         created_at: config.created,
-        tags: tag.map(|tag| (repository.clone(), tag.to_owned())).into_iter().collect(),
-        digests: vec![(repository, from.digest.clone(), from.bytes.clone())],
+        tags: Vec::new(),
+        digests: Vec::new(),
     }
+}
+
+fn blobs(layers: &[Layer]) -> Vec<(Digest, u64)> {
+    layers.iter().map(|l| (l.digest.clone(), l.size_bytes)).collect()
 }

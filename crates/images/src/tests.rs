@@ -1,1 +1,0 @@
-//! Against a real registry and a real inventory.

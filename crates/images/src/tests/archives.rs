@@ -1,0 +1,126 @@
+//! load, import and save.
+
+use domain::{Digest, Error, Result};
+use futures::TryStreamExt as _;
+use inventory::TenantView;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{World, gzip, reference, tar_of};
+use crate::{Loaded, media};
+
+async fn load(world: &World, tenant: &TenantView, archive: &[u8]) -> Result<Vec<Loaded>> {
+    let (sender, _lines) = mpsc::channel(1000);
+    world.images.load(tenant, archive, sender).await
+}
+
+async fn import(world: &World, tenant: &TenantView, root: Vec<u8>, name: &str) -> Result<Digest> {
+    let config = json!({"Cmd": ["sh"]});
+    let from = std::io::Cursor::new(root);
+    world.images.import(tenant, from, Some(reference(name)), config, "", None).await
+}
+
+async fn save(world: &World, tenant: &TenantView, names: &[&str]) -> Result<Vec<u8>> {
+    let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+    let chunks: Vec<_> = world.images.save(tenant, &names).await?.try_collect().await?;
+    Ok(chunks.concat())
+}
+
+fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, content.as_slice()).expect("tar");
+    }
+    builder.into_inner().expect("tar")
+}
+
+fn config(tars: &[&[u8]]) -> Vec<u8> {
+    let diff_ids: Vec<Digest> = tars.iter().map(|t| Digest::of(t)).collect();
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    config.to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn an_imported_root_is_an_image_of_one_layer() {
+    let world = World::new(&[], &[]).await;
+    let tenant = world.tenant().await;
+    let tar = tar_of("etc/hello", b"hi");
+    let id = import(&world, &tenant, tar.clone(), "root:v1").await.expect("import");
+    let image = tenant.image("root:v1").await.expect("image");
+    assert_eq!(
+        (&image.id, image.size_bytes, image.layers[0].media_type.as_str()),
+        (&id, tar.len() as u64, media::LAYER_TAR)
+    );
+    let config: Value = serde_json::from_slice(&image.config).expect("json");
+    assert_eq!((&config["comment"], &config["config"]["Cmd"]), (&json!("Imported from -"), &json!(["sh"])));
+    assert_eq!(config["rootfs"]["diff_ids"], json!([Digest::of(&tar)]));
+
+    let mut xz = xz2::write::XzEncoder::new(Vec::new(), 1);
+    std::io::Write::write_all(&mut xz, &tar).expect("xz");
+    for compressed in [gzip(&tar), xz.finish().expect("xz")] {
+        import(&world, &tenant, compressed, "packed").await.expect("import");
+        assert_eq!(tenant.image("packed").await.expect("image").layers[0].diff_id, Digest::of(&tar));
+    }
+    for bad in [vec![], vec![9; 4000], tar[..700].to_vec()] {
+        assert!(matches!(import(&world, &tenant, bad, "bad").await, Err(Error::Invalid(_))));
+    }
+    assert!(tenant.image("bad").await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_saved_can_be_loaded_by_another_tenant() {
+    let world = World::new(&[], &[]).await;
+    let (one, two) = (world.tenant().await, world.tenant().await);
+    let id = import(&world, &one, tar_of("x", &[7; 3000]), "app:v1").await.expect("import");
+    one.tag(&id, "app", "v2").await.expect("tag");
+    let bytes = save(&world, &one, &["app"]).await.expect("save");
+    let mut loaded = load(&world, &two, &gzip(&bytes)).await.expect("load");
+    loaded.sort_by_key(|l| l.reference.as_ref().map(ToString::to_string));
+    let names: Vec<_> = loaded.iter().filter_map(|l| l.reference.as_ref().map(ToString::to_string)).collect();
+    assert_eq!(names, ["app:v1", "app:v2"]);
+    assert_eq!(two.image("app:v2").await.expect("image").id, id);
+    assert!(matches!(save(&world, &one, &["app:v1", "nonesuch"]).await, Err(Error::NotFound { .. })));
+    // The same archive is an OCI layout.
+    let mut entries = tar::Archive::new(bytes.as_slice());
+    let mut rest: Vec<(String, Vec<u8>)> = Vec::new();
+    for entry in entries.entries().expect("entries") {
+        let mut entry = entry.expect("entry");
+        let name = entry.path().expect("path").display().to_string();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).expect("content");
+        rest.push((name, content));
+    }
+    rest.retain(|(name, _)| name != "manifest.json");
+    let layout: Vec<(&str, Vec<u8>)> = rest.iter().map(|(n, c)| (n.as_str(), c.clone())).collect();
+    let three = world.tenant().await;
+    assert_eq!(load(&world, &three, &archive(&layout)).await.expect("layout").len(), 2);
+    assert_eq!(three.image("app:v1").await.expect("image").tags.len(), 2);
+}
+
+#[tokio::test]
+async fn an_archive_that_lies_leaves_nothing() {
+    let world = World::new(&[], &[]).await;
+    let tenant = world.tenant().await;
+    let tar = tar_of("a", b"layer");
+    let index = |layers: Value| {
+        json!([{"Config": "c.json", "RepoTags": ["lie:v1"], "Layers": layers}]).to_string().into_bytes()
+    };
+    let other = config(&[b"another"]);
+    for (files, wanted) in [
+        (vec![("manifest.json", index(json!(["l.tar"]))), ("c.json", other), ("l.tar", tar.clone())], "invalid diffID"),
+        (vec![("manifest.json", index(json!(["l.tar"]))), ("c.json", config(&[&tar]))], "does not contain \"l.tar\""),
+        (vec![("manifest.json", index(json!([]))), ("c.json", config(&[&tar]))], "layers length mismatch"),
+        (vec![("manifest.json", index(json!(["../l.tar"]))), ("c.json", config(&[&tar]))], "does not contain"),
+        (vec![("readme", b"x".to_vec())], "does not contain \"manifest.json\""),
+        (vec![("manifest.json", b"{".to_vec())], "manifest.json"),
+    ] {
+        let error = load(&world, &tenant, &archive(&files)).await.expect_err(wanted);
+        assert!(matches!(error, Error::Invalid(_)) && error.to_string().contains(wanted), "{wanted}: {error}");
+    }
+    assert!(tenant.images().await.expect("images").is_empty());
+    let good = vec![("manifest.json", index(json!(["l.tar"]))), ("c.json", config(&[&tar])), ("l.tar", tar.clone())];
+    assert_eq!(load(&world, &tenant, &archive(&good)).await.expect("good").len(), 1);
+}
