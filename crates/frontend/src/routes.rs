@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::{
     error::ApiError,
     extract::Caller,
-    handlers::{containers, exec, system},
+    handlers::{auth, containers, exec, images, system},
     serve::page_not_found,
     state::App,
 };
@@ -60,7 +60,7 @@ fn system_rows() -> Vec<Row> {
         unserved(Method::HEAD, "/_ping"), // served by GET's row: axum answers HEAD without the body
         get("/version", system::version::version),
         get("/info", system::info::info),
-        unbuilt(Method::POST, "/auth"),
+        read_post("/auth", auth::auth),
         unbuilt(Method::GET, "/events"),
         unbuilt(Method::GET, "/system/df"),
         unbuilt(Method::POST, "/build"),
@@ -116,18 +116,18 @@ fn exec_rows() -> Vec<Row> {
 
 fn image_rows() -> Vec<Row> {
     vec![
-        unbuilt(Method::GET, "/images/json"),
-        unbuilt(Method::POST, "/images/create"),
-        unbuilt(Method::GET, "/images/{name}/json"),
-        unbuilt(Method::GET, "/images/{name}/history"),
+        get("/images/json", images::list::list),
+        post("/images/create", images::create::create),
+        get("/images/{name}/json", images::inspect::inspect),
+        get("/images/{name}/history", images::history::history),
         unbuilt(Method::POST, "/images/{name}/push"),
-        unbuilt(Method::POST, "/images/{name}/tag"),
-        unbuilt(Method::DELETE, "/images/{name}"),
+        post("/images/{name}/tag", images::tag::tag),
+        delete("/images/{name}", images::remove::remove),
         unbuilt(Method::GET, "/images/search"),
-        unbuilt(Method::POST, "/images/prune"),
-        unbuilt(Method::GET, "/images/{name}/get"),
-        unbuilt(Method::GET, "/images/get"),
-        unbuilt(Method::POST, "/images/load"),
+        post("/images/prune", images::prune::prune),
+        get("/images/{name}/get", images::get::get_one),
+        get("/images/get", images::get::get_many),
+        post("/images/load", images::load::load),
         unbuilt(Method::GET, "/distribution/{name}/json"),
     ]
 }

@@ -1,5 +1,6 @@
 //! One folder for each noun of the API, one file for each verb.
 
+pub(crate) mod auth;
 pub(crate) mod containers;
 pub(crate) mod exec;
 pub(crate) mod images;

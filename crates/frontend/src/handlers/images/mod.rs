@@ -1,1 +1,15 @@
-//! `/images` and `/distribution`.
+//! Images: one file for each verb, and what they share.
+
+mod config;
+pub(crate) mod create;
+pub(crate) mod get;
+pub(crate) mod history;
+pub(crate) mod inspect;
+mod lines;
+pub(crate) mod list;
+pub(crate) mod load;
+mod pattern;
+pub(crate) mod prune;
+pub(crate) mod remove;
+pub(crate) mod tag;
+mod upload;

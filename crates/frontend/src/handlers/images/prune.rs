@@ -1,0 +1,59 @@
+//! `POST /images/prune`: images without a name, or with `dangling=false` all that no container uses.
+
+use axum::extract::State;
+use chrono::Utc;
+use docker_api::{
+    filters::{FilterError, Filters},
+    time::parse_timestamp,
+};
+use domain::{Error, Result};
+use inventory::Image;
+use serde_json::{Value, json};
+
+use super::{config::Shown, remove::Removal};
+use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
+
+pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    params.only(&["filters"])?;
+    let filter = Filter::read(&params)?;
+    let rows = app.rows(&caller.tenant);
+    let (mut deleted, mut reclaimed_bytes) = (Vec::<Value>::new(), 0);
+    for image in rows.images().await? {
+        if filter.wants(&image)? && rows.image_users(&image.id).await?.is_empty() {
+            reclaimed_bytes += image.size_bytes;
+            deleted.extend(Removal::whole(&rows, image).await?);
+        }
+    }
+    let deleted = if deleted.is_empty() { Value::Null } else { Value::Array(deleted) };
+    Ok(json::ok(&json!({ "ImagesDeleted": deleted, "SpaceReclaimed": reclaimed_bytes })))
+}
+
+struct Filter {
+    filters: Filters,
+    named_too: bool,
+    until: Option<chrono::DateTime<Utc>>,
+}
+
+impl Filter {
+    fn read(params: &Params) -> Result<Self> {
+        let invalid = |e: FilterError| Error::invalid(e.to_string());
+        let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
+        filters.check(&["dangling", "label", "label!", "until"]).map_err(invalid)?;
+        let until = match filters.get("until") {
+            [] => None,
+            [text] => Some(parse_timestamp(text, Utc::now()).map_err(|e| Error::invalid(e.to_string()))?),
+            _ => return Err(Error::invalid("more than one until filter specified")),
+        };
+        let named_too = !filters.flag("dangling").map_err(invalid)?.unwrap_or(true);
+        Ok(Self { filters, named_too, until })
+    }
+
+    fn wants(&self, image: &Image) -> Result<bool> {
+        let labels = Shown::of(image)?.labels();
+        let unwanted = |wish: &String| docker_api::filters::has_label(wish, &labels);
+        Ok((self.named_too || image.tags.is_empty())
+            && self.until.is_none_or(|until| image.created_at.unwrap_or_default() < until)
+            && self.filters.labels_match("label", &labels)
+            && !self.filters.get("label!").iter().any(unwanted))
+    }
+}
