@@ -46,7 +46,7 @@ pub struct Task {
     pub terminal: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NewTask<'a> {
     pub id: &'a str,
     pub rootfs: Vec<Mount>,

@@ -82,6 +82,8 @@ impl Engine {
         turn.run = Some(Run { pid, since: Instant::now(), health: None });
         container.announce_start();
         self.watch_exit(container, pid);
+        // Before the command runs: it may be over when the answer comes.
+        let started_at = Utc::now();
         self.containerd.start(container.id(), None).await.map_err(|e| self.failure("start", e))?;
         laps.lap("start");
         tracing::debug!(container = container.id(), %laps, "started");
@@ -90,7 +92,7 @@ impl Engine {
         Ok(container.change(|state| {
             let o = &mut state.observation;
             (o.status, o.pid, o.exit_code, o.oom_killed) = (Status::Running, pid, 0, false);
-            (o.started_at, o.finished_at) = (Some(Utc::now()), None);
+            (o.started_at, o.finished_at) = (Some(started_at), None);
             o.error.clear();
             o.health = super::health::at_start(&container.accepted.spec);
         }))
@@ -163,17 +165,21 @@ impl Engine {
         debug_assert!(turn.run.is_none(), "one task at a time");
         let spec = &container.accepted.spec;
         let paths = container.paths();
-        let output = stdio::log_uri(&self.config.helpers, &paths, &spec.log, spec.process.tty);
-        let mut new = NewTask {
-            id: container.id(),
-            rootfs,
-            terminal: spec.process.tty,
-            stdin: String::new(),
-            stderr: if spec.process.tty { String::new() } else { output.clone() },
-            stdout: output,
-        };
+        let terminal = spec.process.tty;
+        let mut new = NewTask { id: container.id(), rootfs, terminal, ..Default::default() };
+        // Kept until the shim has opened the FIFOs.
+        let mut _logger = None;
         if spec.stdin_open {
             new.stdin = paths.stdin.to_string_lossy().into_owned();
+        }
+        if spec.stdin_open && !terminal {
+            let logger = stdio::start_logger(&self.config.helpers, &paths, &spec.log).await?;
+            new.stdout = logger.stdout.to_string_lossy().into_owned();
+            new.stderr = logger.stderr.to_string_lossy().into_owned();
+            _logger = Some(logger);
+        } else {
+            new.stdout = stdio::log_uri(&self.config.helpers, &paths, &spec.log, terminal);
+            new.stderr = if terminal { String::new() } else { new.stdout.clone() };
         }
         let _slot = self.slots.acquire().await;
         self.containerd.create_task(new).await.map_err(|e| self.failure("create", e))

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::{ContainerId, Result, TenantId};
 use futures::{Stream, StreamExt};
 use rpc::v1;
+use tokio::sync::Notify;
 
 use super::{Container, Engine};
 use crate::stdio::{self, Attach};
@@ -35,17 +36,22 @@ impl Engine {
         input: Inputs,
     ) -> Result<Outputs> {
         let container = self.find(tenant, id)?;
-        if start.stdin && start.stream {
-            let (engine, container) = (self.clone(), container.clone());
-            tokio::spawn(async move { engine.feed(&container, input).await });
-        }
-        let files = container.hold_files();
-        let failed = container.next_start_failed();
+        let (files, failed) = (container.hold_files(), container.next_start_failed());
         let request = Attach { tty: container.accepted.spec.process.tty, ..start.into() };
         let output = stdio::attach(&container.paths(), request, container.starts());
+        let attached = Arc::new(Notify::new());
+        if start.stdin && start.stream {
+            let (engine, attached) = (self.clone(), attached.clone());
+            tokio::spawn(async move {
+                // Its answer must come after the place from which the client reads.
+                attached.notified().await;
+                engine.feed(&container, input).await;
+            });
+        }
         let until_failed = output.take_until(async move { failed.cancelled().await });
         Ok(Box::pin(until_failed.inspect(move |_| {
             let _ = &files;
+            attached.notify_one();
         })))
     }
 

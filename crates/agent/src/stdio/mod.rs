@@ -8,6 +8,7 @@
 mod attach;
 mod backward;
 mod exec;
+mod fifo_logger;
 mod follow;
 mod lines;
 mod link;
@@ -21,6 +22,7 @@ mod stdin;
 
 pub use attach::{Attach, attach};
 pub use exec::{ExecPipes, ExecStreams, drain_leftovers};
+pub use fifo_logger::{FifoLogger, start_logger};
 pub use follow::Output;
 pub use logs::logs;
 pub use paths::{Paths, log_uri, paths};

@@ -34,15 +34,23 @@ pub fn paths(dir: &Path, run: &Path) -> Paths {
     }
 }
 
-/// `binary://` URI for both stdout and stderr of `Tasks.Create`.
-pub fn log_uri(helpers: &Path, paths: &Paths, log: &LogSpec, tty: bool) -> String {
-    let (max_bytes, max_files) = match log.driver {
+/// File name of the logger among the helpers.
+pub(super) const LOGGER: &str = "wharfinger-logger";
+
+/// Bytes of a segment and number of segments.
+pub(super) fn limits(log: &LogSpec) -> (u64, u32) {
+    match log.driver {
         LogDriver::JsonFile | LogDriver::Local => (log.max_size_bytes, log.max_files),
         LogDriver::None => (UNKEPT_SEGMENT_BYTES, UNKEPT_SEGMENTS),
-    };
+    }
+}
+
+/// `binary://` URI for both stdout and stderr of `Tasks.Create`.
+pub fn log_uri(helpers: &Path, paths: &Paths, log: &LogSpec, tty: bool) -> String {
+    let (max_bytes, max_files) = limits(log);
     format!(
         "binary://{}?dir={}&socket={}&max_bytes={max_bytes}&max_files={max_files}&tty={}",
-        escape(&helpers.join("wharfinger-logger")),
+        escape(&helpers.join(LOGGER)),
         escape(&paths.log_dir),
         escape(&paths.log_socket),
         u8::from(tty),

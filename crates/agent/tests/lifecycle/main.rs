@@ -426,7 +426,7 @@ fn the_inside_is_dockers() {
         let (code, files) = host.run(host.spec("touch /x && chown 1000:1000 /x && ls -ln /x && mkdir /d && rm -r /d /etc/group && df -m /dev/shm | tail -1")).await;
         assert!(code == 0 && files.contains("1000     1000") && files.contains(" 32 "), "{files}");
         let (code, denied) = host.run(host.spec("mount -t tmpfs x /tmp; mknod /k c 1 3; echo 1 >/proc/sys/kernel/hostname; unshare -U true; echo end")).await;
-        assert!(code == 0 && denied.contains("ermitted") && denied.matches("ermitted").count() + denied.matches("ermission denied").count() >= 3 && denied.ends_with("end\n"), "{denied}");
+        assert!(code == 0 && denied.contains("ermitted") && denied.matches("ermitted").count() + denied.matches("ermission denied").count() >= 3 && denied.contains("end\n"), "{denied}");
         let mut spec = host.spec("id -u; id -g; id -G; touch /x || echo no");
         spec.process.user = "nobody".into();
         let (_, ids) = host.run(spec).await;
@@ -451,5 +451,17 @@ fn the_options_of_a_spec_are_obeyed() {
         spec.process.no_new_privileges = true;
         spec.process.cwd = "/newdir".into();
         assert_eq!(host.run(spec).await.1, "1\nNoNewPrivs:\t1\n/newdir\n");
+    });
+}
+
+/// For a look around by hand.
+#[test]
+#[ignore = "holds a container for two minutes"]
+fn hold() {
+    on_a_host(|host| async move {
+        let id = host.launch(host.spec("sleep 600")).await;
+        println!("{}", host.engine.config.run.display());
+        println!("{id}");
+        tokio::time::sleep(Duration::from_secs(120)).await;
     });
 }

@@ -63,19 +63,27 @@ pub(crate) fn in_two_lives<T, A, B>(
     if !nix::unistd::Uid::effective().is_root() || Command::new("containerd").arg("--version").output().is_err() {
         return eprintln!("skipped: needs root and containerd");
     }
+    if std::env::var_os("WHARFINGER_LOG").is_some() {
+        bootstrap::telemetry::init("test");
+    }
     let mut world = World::new();
     world.start_containerd();
     let path = PathBuf::from(format!("/run/netns/{}", world.name));
+    // Outlives every task of the agents, so that nothing is made behind the clean-up.
+    let world = Arc::new(Mutex::new(world));
+    let inside = world.clone();
     let thread = std::thread::spawn(move || {
         // All of a runtime's threads inherit the namespace of the one that made it.
         setns(fs::File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-        let (carried, kept) = life(async { first(Host::open(world).await).await });
+        let (carried, kept) = life(async { first(Host::open(inside).await).await });
         if let Some(carried) = carried {
             std::thread::sleep(Duration::from_secs(1));
             life(async { second(Host::reopen(kept).await, carried).await });
         }
     });
-    if let Err(panic) = thread.join() {
+    let outcome = thread.join();
+    drop(world);
+    if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
 }
@@ -187,7 +195,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("WHARFINGER_TEST_KEEP_LOG").is_some() {
+        if std::env::var_os("WHARFINGER_TEST_KEEP_LOG").is_some() {
             eprintln!("{}", fs::read_to_string(self.root.join("containerd.log")).unwrap_or_default());
         }
         self.kill_containerd();
@@ -244,10 +252,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    async fn open(world: World) -> Self {
-        let engine = open_engine(&world).await;
-        let image = busybox(&engine, &world.root).await;
-        Self { world: Arc::new(Mutex::new(world)), engine, image, tenant: TenantId::random() }
+    async fn open(world: Arc<Mutex<World>>) -> Self {
+        let (config, root) = {
+            let world = world.lock().unwrap();
+            (world.config(), world.root.clone())
+        };
+        let engine = open_with(config).await;
+        let image = busybox(&engine, &root).await;
+        Self { world, engine, image, tenant: TenantId::random() }
     }
 
     async fn reopen(kept: Kept) -> Self {
@@ -403,10 +415,6 @@ pub(crate) async fn text(mut outputs: agent::lifecycle::Outputs) -> (String, Opt
         }
     }
     (String::from_utf8_lossy(&bytes).into_owned(), exit)
-}
-
-async fn open_engine(world: &World) -> Arc<Engine> {
-    open_with(world.config()).await
 }
 
 async fn open_with(config: Config) -> Arc<Engine> {
