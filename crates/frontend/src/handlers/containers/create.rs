@@ -11,14 +11,14 @@ use docker_api::{
     names,
     types::{ContainerCreateBody, container_config_json, host_config_json},
 };
-use domain::{ContainerId, ContainerName, Error, NewContainer, Observation, Result, spec::LogDriver};
+use domain::{ContainerId, ContainerName, Error, NewContainer, Result, spec::LogDriver};
 use inventory::{Image, TenantView};
 use policy::{Accepted, CreateContext, ImageFacts, Package};
 use rpc::v1;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::verb::within;
+use super::verb::{observation, persist, within};
 use crate::{
     error::Answer,
     extract::{Caller, Json},
@@ -199,10 +199,8 @@ async fn make(app: &App, rows: &TenantView, caller: &Caller, id: &ContainerId, p
     let made = async {
         let mut agent = app.channels.agent(placed.host, &placed.host_endpoint)?;
         let reply = agent.create(within(CREATE, placed.create)).await.map_err(rpc::status::from_status)?;
-        let seen = reply.into_inner().observation;
-        let seen: Observation =
-            seen.ok_or_else(|| Error::internal("an agent's reply without its observation"))?.try_into()?;
-        rows.observe(&seen).await
+        let seen = observation(&reply.into_inner())?;
+        persist(|| rows.observe(&seen)).await
     };
     match made.await {
         Ok(()) => Ok(()),

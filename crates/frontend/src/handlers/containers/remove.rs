@@ -11,7 +11,7 @@ use http::StatusCode;
 use inventory::Container;
 use rpc::v1;
 
-use super::verb::{Target, within};
+use super::verb::{Target, persist, within};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -37,7 +37,7 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
         Err(Error::Conflict(why)) => return Err(refused(&target.container, &why).into()),
         Err(error) => return Err(error.into()),
     }
-    target.rows.forget(&target.container.id).await?;
+    persist(|| target.rows.forget(&target.container.id)).await?;
     Ok(json::empty(StatusCode::NO_CONTENT))
 }
 

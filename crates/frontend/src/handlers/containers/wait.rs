@@ -14,7 +14,7 @@ use http::StatusCode;
 use rpc::{request_id::REQUEST_ID, v1};
 use serde::Serialize;
 
-use super::verb::Target;
+use super::verb::{Target, observation, persist};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -115,16 +115,19 @@ impl Wait {
     }
 
     async fn holds(&mut self, reply: v1::VerbReply) -> Result<()> {
-        (_, self.last) = self.target.store(reply).await?;
+        self.last = observation(&reply)?;
+        let stored = self.target.store(reply).await;
         match self.condition {
             // An observation that says so has been stored by forgetting.
             v1::WaitCondition::Removed if !self.last.removed => self.forget().await,
+            v1::WaitCondition::Removed => stored.map(|_| ()),
+            // The exit code is known, and the agent reports it as well.
             _ => Ok(()),
         }
     }
 
     async fn forget(&self) -> Result<()> {
-        self.target.rows.forget(&self.target.container.id).await.map(|_| ())
+        persist(|| self.target.rows.forget(&self.target.container.id)).await.map(|_| ())
     }
 
     /// What reached the inventory through a report. A row that is gone ends every wait.

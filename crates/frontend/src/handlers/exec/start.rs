@@ -21,6 +21,7 @@ use super::{check_status, parse_id};
 use crate::{
     error::Answer,
     extract::{Caller, OptionalJson, Reference},
+    handlers::containers::verb::persist,
     hijack::{Ended, INPUT_PIECES, Input, Session, Takeover, Terms, attached},
     json,
     state::App,
@@ -48,7 +49,8 @@ pub(crate) async fn start(
     let terms = terms(&record, &caller)?;
     match run(&app, &caller, &rows, &record, &body).await {
         Ok(started) if detach => {
-            rows.observe_exec(&started.observation(true, 0)).await?;
+            let running = started.observation(true, 0);
+            persist(|| rows.observe_exec(&running)).await?;
             Ok(json::empty(StatusCode::OK))
         }
         Ok(started) => Ok(takeover.respond(started.session(rows, terms))),
@@ -143,7 +145,7 @@ impl Started {
                     // Without a code the client has left and the process may run on: its host reports the end.
                     if let Some(exit_code) = exit_code {
                         let done = ExecObservation { exit_code, ..done };
-                        report(rows.observe_exec(&done).await, &done.exec);
+                        report(persist(|| rows.observe_exec(&done)).await, &done.exec);
                     }
                 })
             }
@@ -181,7 +183,7 @@ async fn failed(
                 pid: 0,
                 exit_code: CANNOT_EXECUTE,
             };
-            rows.observe_exec(&ended).await?;
+            persist(|| rows.observe_exec(&ended)).await?;
             match detach {
                 true => Err(error.into()),
                 false => Ok(takeover.respond_with_text(terms, format!("{error}\r\n"))),
