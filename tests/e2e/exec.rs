@@ -4,31 +4,31 @@ use crate::system::{Tenant, eventually};
 
 fn with_container() -> Tenant {
     let t = Tenant::new("exec");
-    t.docker(&["run", "-d", "--name", "c", "-e", "FROM=run", "busybox", "sleep", "1000"]).ok();
+    t.docker(&["run", "-d", "--name", "c1", "-e", "FROM=run", "busybox", "sleep", "1000"]).ok();
     t
 }
 
 #[test]
 fn output_exit_code_and_stdin() {
     let t = with_container();
-    let done = t.docker(&["exec", "c", "sh", "-c", "echo o; echo e >&2; exit 42"]);
+    let done = t.docker(&["exec", "c1", "sh", "-c", "echo o; echo e >&2; exit 42"]);
     assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (42, "o\n", "e\n"));
-    assert_eq!(t.docker_with_stdin(&["exec", "-i", "c", "cat"], b"piped\n").ok(), "piped\n");
+    assert_eq!(t.docker_with_stdin(&["exec", "-i", "c1", "cat"], b"piped\n").ok(), "piped\n");
     let big = vec![7u8; 2_000_000];
-    assert_eq!(t.docker_with_stdin(&["exec", "-i", "c", "wc", "-c"], &big).ok().trim(), "2000000");
+    assert_eq!(t.docker_with_stdin(&["exec", "-i", "c1", "wc", "-c"], &big).ok().trim(), "2000000");
 }
 
 #[test]
 fn environment_user_and_directory() {
     let t = with_container();
-    let out = t.docker(&["exec", "-e", "Q=1", "-u", "nobody", "-w", "/etc", "c", "sh", "-c", "echo $Q $FROM $(id -u) $(pwd)"]);
+    let out = t.docker(&["exec", "-e", "Q=1", "-u", "nobody", "-w", "/etc", "c1", "sh", "-c", "echo $Q $FROM $(id -u) $(pwd)"]);
     assert_eq!(out.ok(), "1 run 65534 /etc\n");
 }
 
 #[test]
 fn a_missing_command_is_126_or_127_as_dockerd_says() {
     let t = with_container();
-    let done = t.docker(&["exec", "c", "/nonesuch"]);
+    let done = t.docker(&["exec", "c1", "/nonesuch"]);
     assert_eq!(done.code, 127, "{done:?}");
     assert!((done.out.clone() + &done.err).contains("no such file or directory"), "{done:?}");
 }
@@ -36,14 +36,14 @@ fn a_missing_command_is_126_or_127_as_dockerd_says() {
 #[test]
 fn detached_exec_runs() {
     let t = with_container();
-    t.docker(&["exec", "-d", "c", "touch", "/tmp/det"]).ok();
-    eventually(10, "the file is there", || t.docker(&["exec", "c", "test", "-f", "/tmp/det"]).code == 0);
+    t.docker(&["exec", "-d", "c1", "touch", "/tmp/det"]).ok();
+    eventually(10, "the file is there", || t.docker(&["exec", "c1", "test", "-f", "/tmp/det"]).code == 0);
 }
 
 #[test]
 fn a_terminal_can_be_asked_for() {
     let t = with_container();
-    let done = t.terminal("docker exec -it c sh -c 'tty; exit 4'");
+    let done = t.terminal("docker exec -it c1 sh -c 'tty; exit 4'");
     assert_eq!(done.code, 4, "{done:?}");
     assert!(done.out.contains("/dev/pts/"), "{done:?}");
 }
@@ -51,8 +51,8 @@ fn a_terminal_can_be_asked_for() {
 #[test]
 fn exec_needs_a_running_container() {
     let t = with_container();
-    t.docker(&["kill", "c"]).ok();
-    let done = t.docker(&["exec", "c", "true"]);
+    t.docker(&["kill", "c1"]).ok();
+    let done = t.docker(&["exec", "c1", "true"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert!(done.err.contains("is not running"), "{done:?}");
     t.docker(&["exec", "nonesuch", "true"]).fails_with(1, "No such container: nonesuch");
@@ -62,7 +62,7 @@ fn exec_needs_a_running_container() {
 fn an_exec_starts_once_and_its_end_is_kept() {
     let t = with_container();
     let body = r#"{"Cmd":["sh","-c","exit 3"],"AttachStdout":true}"#;
-    let (status, text) = t.http("POST", "/v1.44/containers/c/exec", &[("content-type", "application/json")], body);
+    let (status, text) = t.http("POST", "/v1.44/containers/c1/exec", &[("content-type", "application/json")], body);
     assert_eq!(status, 201, "{text}");
     let id = serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["Id"].as_str().expect("id").to_owned();
     let start = || t.http("POST", &format!("/v1.44/exec/{id}/start"), &[("content-type", "application/json")], r#"{"Detach":false}"#);

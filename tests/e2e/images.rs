@@ -64,9 +64,9 @@ fn tags_and_their_removal() {
     assert!(out.contains("busybox:latest") && out.contains("other:v1"), "{out}");
     t.docker(&["tag", "nonesuch", "x"]).fails_with(1, "No such image: nonesuch:latest");
     assert!(t.docker(&["rmi", "other:v1"]).ok().starts_with("Untagged: other:v1"));
-    t.docker(&["create", "--name", "c", "busybox", "true"]).ok();
+    t.docker(&["create", "--name", "c1", "busybox", "true"]).ok();
     t.docker(&["rmi", "busybox"]).fails_with(1, "conflict");
-    t.docker(&["rm", "c"]).ok();
+    t.docker(&["rm", "c1"]).ok();
     assert!(t.docker(&["rmi", "busybox"]).ok().contains("Deleted: sha256:"));
     t.docker(&["rmi", "busybox"]).fails_with(1, "No such image: busybox:latest");
 }

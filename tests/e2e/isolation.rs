@@ -55,9 +55,9 @@ fn names_and_images_are_each_tenant_s_own() {
 #[test]
 fn an_exec_id_is_worth_nothing_to_another_tenant() {
     let (a, b) = (Tenant::new("iso"), Tenant::bare("iso"));
-    a.docker(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
+    a.docker(&["run", "-d", "--name", "c1", "busybox", "sleep", "1000"]).ok();
     let json = [("content-type", "application/json")];
-    let (_, text) = a.http("POST", "/containers/c/exec", &json, r#"{"Cmd":["true"]}"#);
+    let (_, text) = a.http("POST", "/containers/c1/exec", &json, r#"{"Cmd":["true"]}"#);
     let id = serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["Id"].as_str().expect("id").to_owned();
     assert_eq!(b.http("POST", &format!("/exec/{id}/start"), &json, r#"{"Detach":false}"#).0, 404);
     assert_eq!(b.http("GET", &format!("/exec/{id}/json"), &[], "").0, 404);

@@ -35,8 +35,8 @@ fn ps_filters() {
 #[test]
 fn a_container_is_found_by_id_name_and_prefix() {
     let t = Tenant::new("ps");
-    let id = t.docker(&["create", "--name", "c", "busybox", "true"]).ok().trim().to_owned();
-    for reference in [id.as_str(), &id[..12], &id[..6], "c", "/c"] {
+    let id = t.docker(&["create", "--name", "c1", "busybox", "true"]).ok().trim().to_owned();
+    for reference in [id.as_str(), &id[..12], &id[..6], "c1", "/c1"] {
         assert_eq!(t.docker(&["inspect", "-f", "{{.Id}}", reference]).ok().trim(), id, "{reference}");
     }
 }
@@ -44,8 +44,8 @@ fn a_container_is_found_by_id_name_and_prefix() {
 #[test]
 fn inspect_hides_the_host() {
     let t = Tenant::new("ps");
-    t.docker(&["run", "-d", "--name", "c", "busybox", "sleep", "1000"]).ok();
-    let value = t.inspect("c");
+    t.docker(&["run", "-d", "--name", "c1", "busybox", "sleep", "1000"]).ok();
+    let value = t.inspect("c1");
     for path in ["LogPath", "ResolvConfPath", "HostsPath", "HostnamePath"] {
         assert_eq!(value[path].as_str().unwrap_or(""), "", "{path}");
     }

@@ -5,26 +5,26 @@ use crate::system::Tenant;
 #[test]
 fn logs_tell_the_streams_apart_and_know_their_options() {
     let t = Tenant::new("logs");
-    t.docker(&["run", "--name", "l", "busybox", "sh", "-c", "echo o1; echo e1 >&2; echo o2; printf end"]).ok();
-    let all = t.docker(&["logs", "l"]);
+    t.docker(&["run", "--name", "l1", "busybox", "sh", "-c", "echo o1; echo e1 >&2; echo o2; printf end"]).ok();
+    let all = t.docker(&["logs", "l1"]);
     assert_eq!((all.out.as_str(), all.err.as_str()), ("o1\no2\nend", "e1\n"));
-    assert_eq!(t.docker(&["logs", "--tail", "1", "l"]).out, "end");
-    assert_eq!(t.docker(&["logs", "--tail", "0", "l"]).out, "");
-    let stamped = t.docker(&["logs", "-t", "l"]).out;
+    assert_eq!(t.docker(&["logs", "--tail", "1", "l1"]).out, "end");
+    assert_eq!(t.docker(&["logs", "--tail", "0", "l1"]).out, "");
+    let stamped = t.docker(&["logs", "-t", "l1"]).out;
     let first = stamped.lines().next().expect("a line");
     let (stamp, text) = first.split_once(' ').expect("a time and a line");
     assert!(stamp.len() == 30 && stamp.ends_with('Z') && text == "o1", "{first}");
-    assert_eq!(t.docker(&["logs", "--since", "1h", "l"]).out, "o1\no2\nend");
-    assert_eq!(t.docker(&["logs", "--since", "2200-01-01T00:00:00Z", "l"]).out, "");
-    assert_eq!(t.docker(&["logs", "--until", "2001-01-01T00:00:00Z", "l"]).out, "");
+    assert_eq!(t.docker(&["logs", "--since", "1h", "l1"]).out, "o1\no2\nend");
+    assert_eq!(t.docker(&["logs", "--since", "2200-01-01T00:00:00Z", "l1"]).out, "");
+    assert_eq!(t.docker(&["logs", "--until", "2001-01-01T00:00:00Z", "l1"]).out, "");
 }
 
 #[test]
 fn follow_sees_every_line_and_ends_with_the_container() {
     let t = Tenant::new("logs");
     let script = "for i in $(seq 20); do echo line $i; sleep 0.05; done";
-    t.docker(&["run", "-d", "--name", "f", "busybox", "sh", "-c", script]).ok();
-    let out = t.docker(&["logs", "-f", "f"]).ok();
+    t.docker(&["run", "-d", "--name", "f1", "busybox", "sh", "-c", script]).ok();
+    let out = t.docker(&["logs", "-f", "f1"]).ok();
     assert_eq!(out.lines().count(), 20, "{out}");
     assert!(out.ends_with("line 20\n"));
 }
@@ -34,11 +34,11 @@ fn rotation_keeps_the_newest() {
     let t = Tenant::new("logs");
     let script = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done";
     let log = ["--log-opt", "max-size=10k", "--log-opt", "max-file=2"];
-    t.docker(&[&["run", "--name", "r"], &log[..], &["busybox", "sh", "-c", script]].concat()).ok();
-    let out = t.docker(&["logs", "r"]).ok();
+    t.docker(&[&["run", "--name", "r1"], &log[..], &["busybox", "sh", "-c", script]].concat()).ok();
+    let out = t.docker(&["logs", "r1"]).ok();
     assert!(out.ends_with("line 19999\n"), "the newest is there");
     assert!(out.len() < 200_000, "the oldest is gone: {}", out.len());
-    assert_eq!(t.docker(&["logs", "--tail", "3", "r"]).ok(), "line 19997\nline 19998\nline 19999\n");
+    assert_eq!(t.docker(&["logs", "--tail", "3", "r1"]).ok(), "line 19997\nline 19998\nline 19999\n");
 }
 
 #[test]
@@ -54,6 +54,6 @@ fn a_long_output_comes_back_whole() {
 fn logs_of_nothing_and_of_none() {
     let t = Tenant::new("logs");
     t.docker(&["logs", "nonesuch"]).fails_with(1, "No such container: nonesuch");
-    t.docker(&["run", "--name", "n", "--log-driver", "none", "busybox", "echo", "x"]).ok();
-    t.docker(&["logs", "n"]).fails_with(1, "configured logging driver does not support reading");
+    t.docker(&["run", "--name", "n1", "--log-driver", "none", "busybox", "echo", "x"]).ok();
+    t.docker(&["logs", "n1"]).fails_with(1, "configured logging driver does not support reading");
 }

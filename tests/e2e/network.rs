@@ -11,11 +11,11 @@ fn address(t: &Tenant, container: &str) -> String {
 #[test]
 fn a_container_has_an_address_and_a_resolver() {
     let t = Tenant::new("net");
-    t.docker(&["run", "-d", "--name", "n", "busybox", "sleep", "1000"]).ok();
-    let seen = t.docker(&["exec", "n", "ip", "-4", "-o", "addr", "show", "eth0"]).ok();
-    assert!(seen.contains(&address(&t, "n")), "{seen}");
-    assert!(t.docker(&["exec", "n", "cat", "/etc/resolv.conf"]).ok().contains("nameserver 127.0.0.11"));
-    assert!(t.docker(&["exec", "n", "nslookup", "n"]).ok().contains(&address(&t, "n")), "its own name");
+    t.docker(&["run", "-d", "--name", "n1", "busybox", "sleep", "1000"]).ok();
+    let seen = t.docker(&["exec", "n1", "ip", "-4", "-o", "addr", "show", "eth0"]).ok();
+    assert!(seen.contains(&address(&t, "n1")), "{seen}");
+    assert!(t.docker(&["exec", "n1", "cat", "/etc/resolv.conf"]).ok().contains("nameserver 127.0.0.11"));
+    assert!(t.docker(&["exec", "n1", "nslookup", "n1"]).ok().contains(&address(&t, "n1")), "its own name");
 }
 
 #[test]

@@ -7,21 +7,21 @@ use crate::system::{Tenant, eventually, kill_hard, role_pid};
 fn unharmed_by(deed: impl FnOnce(&Tenant)) {
     let t = Tenant::new("kill");
     let script = "i=0; while true; do echo $i; i=$((i+1)); sleep 0.05; done";
-    t.docker(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
+    t.docker(&["run", "-d", "--name", "c1", "busybox", "sh", "-c", script]).ok();
     t.docker(&["run", "-d", "--name", "ends", "busybox", "sh", "-c", "sleep 2; exit 9"]).ok();
-    let started = t.inspect("c")["State"]["StartedAt"].clone();
+    let started = t.inspect("c1")["State"]["StartedAt"].clone();
     deed(&t);
-    eventually(30, "verbs work again", || t.docker(&["exec", "c", "true"]).code == 0);
+    eventually(30, "verbs work again", || t.docker(&["exec", "c1", "true"]).code == 0);
     eventually(30, "the exit of the gap is known", || {
         t.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "ends"]).out == "exited 9\n"
     });
-    let after = t.inspect("c");
+    let after = t.inspect("c1");
     assert_eq!(after["State"]["StartedAt"], started, "it was not restarted");
     assert_eq!(after["RestartCount"], 0);
-    let lines = t.docker(&["logs", "c"]).ok();
+    let lines = t.docker(&["logs", "c1"]).ok();
     assert!(lines.lines().enumerate().all(|(i, l)| l == i.to_string()), "no line of the gap is missing");
     let n = lines.lines().count();
-    eventually(10, "it goes on", || t.docker(&["logs", "c"]).out.lines().count() > n);
+    eventually(10, "it goes on", || t.docker(&["logs", "c1"]).out.lines().count() > n);
 }
 
 #[test]
