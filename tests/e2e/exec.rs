@@ -26,10 +26,10 @@ fn environment_user_and_directory() {
 }
 
 #[test]
-fn a_missing_command_is_126_or_127_as_dockerd_says() {
+fn a_command_that_cannot_be_executed_gives_126_as_dockerd_says() {
     let t = with_container();
     let done = t.docker(&["exec", "c1", "/nonesuch"]);
-    assert_eq!(done.code, 127, "{done:?}");
+    assert_eq!(done.code, 126, "{done:?}");
     assert!((done.out.clone() + &done.err).contains("no such file or directory"), "{done:?}");
 }
 

@@ -65,7 +65,8 @@ fn wait_knows_its_conditions() {
         removed.join().expect("wait")
     });
     assert_eq!(removed.0, 200, "{removed:?}");
-    assert_eq!(t.refused("POST", "/v1.44/containers/w1/wait?condition=bogus", "").0, 404, "look-up comes first");
+    t.docker(&["create", "--name", "w2", "busybox", "true"]).ok();
+    assert_eq!(t.refused("POST", "/v1.44/containers/w2/wait?condition=bogus", "").0, 400);
 }
 
 #[test]

@@ -5,9 +5,10 @@ use crate::system::Tenant;
 #[test]
 fn logs_tell_the_streams_apart_and_know_their_options() {
     let t = Tenant::new("logs");
-    t.docker(&["run", "--name", "l1", "busybox", "sh", "-c", "echo o1; echo e1 >&2; echo o2; printf end"]).ok();
-    let all = t.docker(&["logs", "l1"]);
-    assert_eq!((all.out.as_str(), all.err.as_str()), ("o1\no2\nend", "e1\n"));
+    t.docker(&["run", "--name", "both", "busybox", "sh", "-c", "echo o1; echo e1 >&2; echo o2"]).ok();
+    let all = t.docker(&["logs", "both"]);
+    assert_eq!((all.out.as_str(), all.err.as_str()), ("o1\no2\n", "e1\n"));
+    t.docker(&["run", "--name", "l1", "busybox", "sh", "-c", "echo o1; echo o2; printf end"]).ok();
     assert_eq!(t.docker(&["logs", "--tail", "1", "l1"]).out, "end");
     assert_eq!(t.docker(&["logs", "--tail", "0", "l1"]).out, "");
     let stamped = t.docker(&["logs", "-t", "l1"]).out;
@@ -34,7 +35,9 @@ fn rotation_keeps_the_newest() {
     let t = Tenant::new("logs");
     let script = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done";
     let log = ["--log-opt", "max-size=10k", "--log-opt", "max-file=2"];
-    t.docker(&[&["run", "--name", "r1"], &log[..], &["busybox", "sh", "-c", script]].concat()).ok();
+    // Detached: what an attached client has not read yet would be kept for it.
+    t.docker(&[&["run", "-d", "--name", "r1"], &log[..], &["busybox", "sh", "-c", script]].concat()).ok();
+    t.docker(&["wait", "r1"]).ok();
     let out = t.docker(&["logs", "r1"]).ok();
     assert!(out.ends_with("line 19999\n"), "the newest is there");
     assert!(out.len() < 200_000, "the oldest is gone: {}", out.len());

@@ -13,7 +13,8 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
     request::Parts,
 };
-use http_body_util::{BodyExt, Limited};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use identity::Tenant;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,8 @@ use crate::error::ApiError;
 
 /// Docker's JSON bodies are small; 4 MiB is far above any real one.
 pub(crate) const JSON_MAX_BYTES: usize = 4 << 20;
+/// How much of a body that is too large is read before the answer.
+const DRAIN_MAX_BYTES: usize = 64 << 20;
 /// A body that stands still for this long is given up.
 const BODY_IDLE: Duration = Duration::from_secs(30);
 
@@ -102,16 +105,28 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 /// The whole body, at most `max_bytes`.
 pub(crate) async fn collect(body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
-    let whole = Limited::new(body, max_bytes).collect();
-    let collected = tokio::time::timeout(BODY_IDLE, whole)
+    tokio::time::timeout(BODY_IDLE, gather(body, max_bytes))
         .await
-        .map_err(|_| ApiError::Http(StatusCode::REQUEST_TIMEOUT, "timeout while reading request body".to_owned()))?;
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(e) if e.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::Http(StatusCode::PAYLOAD_TOO_LARGE, "request body too large".to_owned()))
+        .map_err(|_| ApiError::Http(StatusCode::REQUEST_TIMEOUT, "timeout while reading request body".to_owned()))?
+}
+
+/// What is over the limit is read and dropped, up to a second limit: a client that still writes would see a broken pipe
+/// in place of the answer.
+async fn gather(mut body: Body, max_bytes: usize) -> Result<Bytes, ApiError> {
+    let (mut kept, mut total) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Error::invalid("invalid JSON: unexpected EOF"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        total += data.len();
+        match total {
+            n if n <= max_bytes => kept.extend_from_slice(&data),
+            n if n <= DRAIN_MAX_BYTES => kept.clear(),
+            _ => break,
         }
-        Err(_) => Err(Error::invalid("invalid JSON: unexpected EOF").into()),
+    }
+    match total <= max_bytes {
+        true => Ok(kept.freeze()),
+        false => Err(ApiError::Http(StatusCode::PAYLOAD_TOO_LARGE, "request body too large".to_owned())),
     }
 }
 

@@ -15,9 +15,19 @@ use crate::hijack::{Ended, Input, Session, stream_number};
 /// Chunks that are there already become one write, up to this size.
 const BATCH_BYTES: usize = 256 << 10;
 
+/// How chunks become bytes of the body.
+#[derive(Clone, Copy)]
+enum Framing {
+    /// A terminal: as they are.
+    Raw,
+    Chunks,
+    /// `logs`: docker-py's users take one frame for one line, which dockerd promises in practice.
+    Lines,
+}
+
 struct Pump {
     output: Streaming<StreamOutput>,
-    framed: bool,
+    framing: Framing,
     exit_code: Option<i32>,
     /// Told after what came before it.
     failed: Option<Status>,
@@ -29,12 +39,14 @@ struct Pump {
 /// The output of an attached session; its stdin stays silent.
 pub(crate) fn session_body(session: Session) -> Body {
     let Session { output, input, terms, ended } = session;
-    body(Pump { output, framed: !terms.tty, exit_code: None, failed: None, input: Some(input), ended: Some(ended) })
+    let framing = if terms.tty { Framing::Raw } else { Framing::Chunks };
+    body(Pump { output, framing, exit_code: None, failed: None, input: Some(input), ended: Some(ended) })
 }
 
 /// The output of `logs`.
 pub(crate) fn output_body(output: Streaming<StreamOutput>, framed: bool) -> Body {
-    body(Pump { output, framed, exit_code: None, failed: None, input: None, ended: None })
+    let framing = if framed { Framing::Lines } else { Framing::Raw };
+    body(Pump { output, framing, exit_code: None, failed: None, input: None, ended: None })
 }
 
 fn body(pump: Pump) -> Body {
@@ -50,6 +62,21 @@ fn body(pump: Pump) -> Body {
             Err(status) => Some((Err(rpc::status::from_status(status)), None)),
         }
     }))
+}
+
+impl Framing {
+    fn put(self, batch: &mut BytesMut, stream: u8, data: &[u8]) {
+        match self {
+            Self::Raw => batch.extend_from_slice(data),
+            Self::Chunks => frame(batch, stream, data),
+            Self::Lines => data.split_inclusive(|byte| *byte == b'\n').for_each(|line| frame(batch, stream, line)),
+        }
+    }
+}
+
+fn frame(batch: &mut BytesMut, stream: u8, data: &[u8]) {
+    batch.extend_from_slice(&stdcopy::header(stream, data.len()));
+    batch.extend_from_slice(data);
 }
 
 impl Pump {
@@ -74,10 +101,7 @@ impl Pump {
             match next.map(|message| message.output) {
                 None => return Ok(batch.freeze()),
                 Some(Some(Output::Chunk(chunk))) => {
-                    if self.framed {
-                        batch.extend_from_slice(&stdcopy::header(stream_number(&chunk), chunk.data.len()));
-                    }
-                    batch.extend_from_slice(&chunk.data);
+                    self.framing.put(&mut batch, stream_number(&chunk), &chunk.data);
                 }
                 Some(Some(Output::Exit(exit))) => self.exit_code = Some(exit.exit_code),
                 Some(Some(Output::Attached(_)) | None) => (),

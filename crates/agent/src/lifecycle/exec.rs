@@ -239,7 +239,7 @@ fn streams_of(start: &ExecStart) -> ExecStreams {
     }
     let spec = &start.spec;
     let stdout = spec.attach_stdout || spec.tty;
-    ExecStreams { stdin: spec.attach_stdin, stdout, stderr: spec.attach_stderr && !spec.tty }
+    ExecStreams { stdin: spec.attach_stdin, stdout, stderr: spec.attach_stderr && !spec.tty, tty: spec.tty }
 }
 
 /// The ids that the container's own process has.

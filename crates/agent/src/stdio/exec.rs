@@ -37,12 +37,24 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// How long a stream may stay silent after the process has ended.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Which streams are connected; a terminal has stdout for both.
+/// Which streams the client wants; a terminal has stdout for both.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExecStreams {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+    pub tty: bool,
+}
+
+impl ExecStreams {
+    /// Without a terminal the shim wants both outputs connected, or no stream at all.
+    fn connected(self) -> (bool, bool) {
+        let any = self.stdin || self.stdout || self.stderr;
+        match self.tty {
+            true => (self.stdout, false),
+            false => (any, any),
+        }
+    }
 }
 
 /// The FIFOs of one exec.
@@ -52,6 +64,7 @@ pub struct ExecPipes {
     stdin: Option<Stdin>,
     stdout: Option<Receiver>,
     stderr: Option<Receiver>,
+    wanted: ExecStreams,
 }
 
 impl ExecPipes {
@@ -64,9 +77,10 @@ impl ExecPipes {
         fs::create_dir_all(&dir)?;
         let dir = Removed(dir, CancellationToken::new());
         let output = |wanted: bool, name: &str| wanted.then(|| open_output(&dir.0.join(name))).transpose();
-        let (stdout, stderr) = (output(streams.stdout, "stdout")?, output(streams.stderr, "stderr")?);
+        let (with_stdout, with_stderr) = streams.connected();
+        let (stdout, stderr) = (output(with_stdout, "stdout")?, output(with_stderr, "stderr")?);
         let stdin = streams.stdin.then(|| Stdin::create(&dir.0.join("stdin"))).transpose().map_err(io::Error::other)?;
-        Ok(Self { dir, stdin, stdout, stderr })
+        Ok(Self { dir, stdin, stdout, stderr, wanted: streams })
     }
 
     /// For `Tasks.Exec`: stdin, stdout, stderr; empty for what is not connected.
@@ -97,13 +111,16 @@ impl ExecPipes {
     /// process has ended. Dropping the stream does not stop the process.
     pub fn output(self, exited: CancellationToken) -> Output {
         let (out, output) = mpsc::channel(CHUNKS_AHEAD * 2);
-        let streams = [(self.stdout, v1::Stream::Stdout), (self.stderr, v1::Stream::Stderr)];
+        let streams = [
+            (self.stdout, v1::Stream::Stdout, self.wanted.stdout),
+            (self.stderr, v1::Stream::Stderr, self.wanted.stderr),
+        ];
         let dir = std::sync::Arc::new(self.dir);
-        for (pipe, stream) in streams {
+        for (pipe, stream, wanted) in streams {
             let Some(pipe) = pipe else { continue };
-            let (out, exited, dir) = (out.clone(), exited.clone(), dir.clone());
+            let (out, exited, dir) = (wanted.then(|| out.clone()), exited.clone(), dir.clone());
             tokio::spawn(async move {
-                pump(pipe, stream, &exited, &out).await;
+                pump(pipe, stream, &exited, out.as_ref()).await;
                 drop(dir);
             });
         }
@@ -130,7 +147,7 @@ pub fn drain_leftovers(execs: &Path) {
     }
 }
 
-async fn pump(mut pipe: Receiver, stream: v1::Stream, exited: &CancellationToken, out: &Sender) {
+async fn pump(mut pipe: Receiver, stream: v1::Stream, exited: &CancellationToken, out: Option<&Sender>) {
     let mut bytes = BytesMut::new();
     loop {
         bytes.reserve(CHUNK_BYTES);
@@ -147,8 +164,9 @@ async fn pump(mut pipe: Receiver, stream: v1::Stream, exited: &CancellationToken
         if !read.is_ok_and(|n| n > 0) {
             return;
         }
-        // A client that is gone takes nothing; the process must not notice.
+        // A client that is gone or did not ask takes nothing; the process must not notice.
         let data = bytes.split().freeze();
+        let Some(out) = out else { continue };
         let chunk = v1::stream_output::Output::Chunk(v1::Chunk { stream: stream.into(), data });
         let _ = out.send(Ok(v1::StreamOutput { output: Some(chunk) })).await;
     }

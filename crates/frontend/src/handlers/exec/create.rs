@@ -35,14 +35,13 @@ pub(crate) async fn create(
     Ok(json::created(&Created { id: &id }))
 }
 
-/// The CLI says `Detach` here already, undocumented and without effect in dockerd too: `start` decides.
+/// Two fields that clients send undocumented, and that have no effect in dockerd either: the CLI says `Detach` (but
+/// `start` decides), docker-py repeats the container of the path.
 fn parse(body: &Bytes) -> Result<ExecConfig> {
     let invalid = |e: strict::ParseError| Error::invalid(e.to_string());
     let mut document = strict::value(body).map_err(invalid)?;
-    if let Value::Object(fields) = &mut document
-        && fields.get("Detach").is_some_and(Value::is_boolean)
-    {
-        fields.shift_remove("Detach");
+    if let Value::Object(fields) = &mut document {
+        fields.retain(|name, value| !matches!((name.as_str(), value), ("Detach", Value::Bool(_)) | ("Container", Value::String(_))));
     }
     strict::parse(&rpc::to_json(&document)).map_err(invalid)
 }
@@ -53,7 +52,7 @@ mod tests {
 
     #[test]
     fn detach_says_nothing_and_what_is_unknown_is_refused() {
-        let body = parse(&Bytes::from_static(br#"{"Cmd":["true"],"Detach":true}"#)).expect("valid");
+        let body = parse(&Bytes::from_static(br#"{"Cmd":["true"],"Detach":true,"Container":"x"}"#)).expect("valid");
         assert_eq!(body.cmd, Some(vec!["true".to_owned()]));
         let error = parse(&Bytes::from_static(br#"{"Cmd":["true"],"Bogus":true}"#)).expect_err("refused");
         assert_eq!(error.to_string(), "unsupported field \"Bogus\"");

@@ -184,6 +184,8 @@ async fn failed(
                 exit_code: CANNOT_EXECUTE,
             };
             persist(|| rows.observe_exec(&ended)).await?;
+            // The client gets its words in the stream, so that the cause is told here or nowhere.
+            tracing::info!(cause = error.operator_text(), exec.id = %record.id, "an exec did not start");
             match detach {
                 true => Err(error.into()),
                 false => Ok(takeover.respond_with_text(terms, format!("{error}\r\n"))),
