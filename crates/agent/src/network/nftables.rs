@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     os::fd::{AsRawFd, OwnedFd},
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use domain::{Error, Result};
@@ -55,27 +56,30 @@ pub(crate) fn load_here(ruleset: &str) -> Result<()> {
 
 /// A netfilter socket; it belongs to the namespace of the thread that opened it.
 #[derive(Debug)]
-pub(crate) struct Nftables(OwnedFd);
+pub(crate) struct Nftables(Mutex<OwnedFd>);
 
 impl Nftables {
     /// Opens one in the calling thread's namespace.
     pub(crate) fn open_here() -> Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)
-            .map(Self)
+            .map(|fd| Self(Mutex::new(fd)))
             .map_err(|e| Error::because("netfilter socket", e))
     }
 
     /// Runs the transaction. The kernel works inside `send`, and the first answer tells of a failure, if there is one.
     pub(crate) fn commit(&self, batch: Batch) -> io::Result<()> {
         let bytes = batch.finish();
-        send(self.0.as_raw_fd(), &bytes, MsgFlags::empty())?;
+        // Two batches at once would read each other's answers.
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = held.as_raw_fd();
+        send(socket, &bytes, MsgFlags::empty())?;
         let mut answer = [0u8; 8192];
-        let n = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT)?;
+        let n = recv(socket, &mut answer, MsgFlags::MSG_DONTWAIT)?;
         let code = answer.get(16..20).filter(|_| n >= 20).and_then(|b| b.try_into().ok()).map(i32::from_ne_bytes);
         let first = code.ok_or_else(|| io::Error::other("short netfilter answer"));
         // Empty the socket: a failed batch answers several times.
-        while recv(self.0.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT).is_ok() {}
+        while recv(socket, &mut answer, MsgFlags::MSG_DONTWAIT).is_ok() {}
         match first? {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(-error)),
