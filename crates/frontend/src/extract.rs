@@ -6,6 +6,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path, Request},
 };
+use bytes::BytesMut;
 use docker_api::{strict, version::ApiVersion};
 use domain::{Error, Result};
 use http::{
@@ -13,7 +14,6 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
     request::Parts,
 };
-use bytes::BytesMut;
 use http_body_util::BodyExt;
 use identity::Tenant;
 use serde::de::DeserializeOwned;

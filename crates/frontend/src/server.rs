@@ -44,8 +44,9 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const HEADERS: Duration = Duration::from_secs(10);
 /// How long running requests and streams may go on after a shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(30);
-/// How often the credential of an open connection is looked at, whatever streams over it.
-const RECHECK: Duration = Duration::from_secs(1);
+/// How often the credential of an open connection is looked at, whatever streams over it. The gate asks the inventory once
+/// a second for all of a credential's connections, so that this is cheap.
+const RECHECK: Duration = Duration::from_millis(250);
 /// Request line and headers together; more is 431.
 const HEAD_MAX_BYTES: usize = 64 << 10;
 

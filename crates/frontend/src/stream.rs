@@ -21,7 +21,8 @@ enum Framing {
     /// A terminal: as they are.
     Raw,
     Chunks,
-    /// `logs`: docker-py's users take one frame for one line, which dockerd promises in practice.
+    /// `logs -f`: docker-py's users take one frame for one line, which dockerd promises in practice. Whoever does not follow
+    /// joins the frames, and a client's work for each frame (a write of its own) costs more than all of ours.
     Lines,
 }
 
@@ -44,8 +45,12 @@ pub(crate) fn session_body(session: Session) -> Body {
 }
 
 /// The output of `logs`.
-pub(crate) fn output_body(output: Streaming<StreamOutput>, framed: bool) -> Body {
-    let framing = if framed { Framing::Lines } else { Framing::Raw };
+pub(crate) fn logs_body(output: Streaming<StreamOutput>, tty: bool, follow: bool) -> Body {
+    let framing = match (tty, follow) {
+        (true, _) => Framing::Raw,
+        (false, true) => Framing::Lines,
+        (false, false) => Framing::Chunks,
+    };
     body(Pump { output, framing, exit_code: None, failed: None, input: None, ended: None })
 }
 

@@ -25,11 +25,12 @@ pub(crate) async fn logs(State(app): State<App>, caller: Caller, Reference(id): 
     if target.container.spec.log.driver == LogDriver::None {
         return Err(Error::unsupported("configured logging driver does not support reading").into());
     }
+    let follow = request.follow;
     request.container = Some(target.key.clone());
     // The agent's refusals come here, before the headers.
     let output = target.agent.logs(request).await?.into_inner();
     let tty = target.container.spec.process.tty;
-    Ok(hijack::streamed(hijack::content_type(tty, caller.version), stream::output_body(output, !tty)))
+    Ok(hijack::streamed(hijack::content_type(tty, caller.version), stream::logs_body(output, tty, follow)))
 }
 
 fn request(params: &Params) -> Result<v1::LogsRequest> {

@@ -41,7 +41,9 @@ fn parse(body: &Bytes) -> Result<ExecConfig> {
     let invalid = |e: strict::ParseError| Error::invalid(e.to_string());
     let mut document = strict::value(body).map_err(invalid)?;
     if let Value::Object(fields) = &mut document {
-        fields.retain(|name, value| !matches!((name.as_str(), value), ("Detach", Value::Bool(_)) | ("Container", Value::String(_))));
+        fields.retain(|name, value| {
+            !matches!((name.as_str(), value), ("Detach", Value::Bool(_)) | ("Container", Value::String(_)))
+        });
     }
     strict::parse(&rpc::to_json(&document)).map_err(invalid)
 }
