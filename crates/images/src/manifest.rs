@@ -58,10 +58,11 @@ pub(crate) fn parse(bytes: &[u8], content_type: &str) -> Result<Document> {
         return Err(Error::invalid("the manifest has both \"manifests\" and \"layers\""));
     }
     let sent_as = content_type.split(';').next().unwrap_or_default().trim();
-    if let Some(own) = shape.media_type.as_deref().filter(|_| media::MANIFESTS.contains(&sent_as)) {
-        if own != sent_as {
-            return Err(Error::invalid(format!("the manifest says that it is {own:?} and was sent as {sent_as:?}")));
-        }
+    if let Some(own) = shape.media_type.as_deref()
+        && media::MANIFESTS.contains(&sent_as)
+        && own != sent_as
+    {
+        return Err(Error::invalid(format!("the manifest says that it is {own:?} and was sent as {sent_as:?}")));
     }
     if shape.manifests.is_some() { index(bytes).map(Document::Index) } else { image(bytes).map(Document::Image) }
 }

@@ -46,11 +46,11 @@ impl Upload {
     pub(crate) async fn commit(mut self, expected: Option<(&Digest, u64)>) -> Result<(Digest, u64)> {
         let hash: [u8; 32] = self.hash.clone().finalize().into();
         let digest = Digest::from_sha256(&hash);
-        if let Some((wanted, size_bytes)) = expected {
-            if *wanted != digest || size_bytes != self.written_bytes {
-                let _ = self.parts.abort().await;
-                return Err(Error::invalid(format!("filesystem layer verification failed for digest {wanted}")));
-            }
+        if let Some((wanted, size_bytes)) = expected
+            && (*wanted != digest || size_bytes != self.written_bytes)
+        {
+            let _ = self.parts.abort().await;
+            return Err(Error::invalid(format!("filesystem layer verification failed for digest {wanted}")));
         }
         if !self.pending.is_empty() || self.written_bytes == 0 {
             self.flush().await?;
