@@ -21,7 +21,19 @@ fn output_exit_code_and_stdin() {
 #[test]
 fn environment_user_and_directory() {
     let t = with_container();
-    let out = t.docker(&["exec", "-e", "Q=1", "-u", "nobody", "-w", "/etc", "c1", "sh", "-c", "echo $Q $FROM $(id -u) $(pwd)"]);
+    let out = t.docker(&[
+        "exec",
+        "-e",
+        "Q=1",
+        "-u",
+        "nobody",
+        "-w",
+        "/etc",
+        "c1",
+        "sh",
+        "-c",
+        "echo $Q $FROM $(id -u) $(pwd)",
+    ]);
     assert_eq!(out.ok(), "1 run 65534 /etc\n");
 }
 
@@ -65,7 +77,14 @@ fn an_exec_starts_once_and_its_end_is_kept() {
     let (status, text) = t.http("POST", "/v1.44/containers/c1/exec", &[("content-type", "application/json")], body);
     assert_eq!(status, 201, "{text}");
     let id = serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["Id"].as_str().expect("id").to_owned();
-    let start = || t.http("POST", &format!("/v1.44/exec/{id}/start"), &[("content-type", "application/json")], r#"{"Detach":false}"#);
+    let start = || {
+        t.http(
+            "POST",
+            &format!("/v1.44/exec/{id}/start"),
+            &[("content-type", "application/json")],
+            r#"{"Detach":false}"#,
+        )
+    };
     assert_eq!(start().0, 200);
     assert_eq!(start().0, 409, "a second start");
     let (_, text) = t.http("GET", &format!("/v1.44/exec/{id}/json"), &[], "");

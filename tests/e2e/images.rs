@@ -7,7 +7,9 @@ fn pull_from_a_registry_shows_progress_and_runs() {
     let t = Tenant::bare("img");
     let name = format!("{}/library/busybox:latest", registry());
     let out = t.docker(&["pull", &name]).ok();
-    for text in ["Pulling from library/busybox", "Pull complete", "Digest: sha256:", "Status: Downloaded newer image for"] {
+    for text in
+        ["Pulling from library/busybox", "Pull complete", "Digest: sha256:", "Status: Downloaded newer image for"]
+    {
         assert!(out.contains(text), "{text} is not in {out}");
     }
     assert!(t.docker(&["pull", &name]).ok().contains("Status: Image is up to date for"), "the second pull");
@@ -38,8 +40,10 @@ fn what_is_missing_unreachable_or_private_says_so() {
     t.docker(&["pull", &format!("{}/nonesuch:v1", registry())]).fails_with(1, "not found");
     t.docker(&["pull", "127.0.0.1:1/x:v1"]).fails_with(1, "I01");
     t.docker(&["pull", "10.0.0.1/x:v1"]).fails_with(1, "I01");
-    t.docker(&["run", "--rm", "nosuchimage-at-all", "true"])
-        .fails_with(125, "pull access denied for nosuchimage-at-all, repository does not exist or may require 'docker login'");
+    t.docker(&["run", "--rm", "nosuchimage-at-all", "true"]).fails_with(
+        125,
+        "pull access denied for nosuchimage-at-all, repository does not exist or may require 'docker login'",
+    );
     assert_eq!(t.docker(&["images", "-q"]).ok(), "", "nothing half-made");
 }
 
@@ -47,8 +51,10 @@ fn what_is_missing_unreachable_or_private_says_so() {
 fn import_with_changes() {
     let t = Tenant::bare("img");
     let tar = busybox_tar();
-    let changes = ["-c", "CMD [\"sh\"]", "-c", "ENV FOO=bar", "-c", "LABEL cg=1", "-c", "EXPOSE 80/tcp", "-c", "WORKDIR /tmp"];
-    t.docker(&[&["import"], &changes[..], &["-m", "by hand", tar.to_str().expect("UTF-8"), "mine:latest"]].concat()).ok();
+    let changes =
+        ["-c", "CMD [\"sh\"]", "-c", "ENV FOO=bar", "-c", "LABEL cg=1", "-c", "EXPOSE 80/tcp", "-c", "WORKDIR /tmp"];
+    t.docker(&[&["import"], &changes[..], &["-m", "by hand", tar.to_str().expect("UTF-8"), "mine:latest"]].concat())
+        .ok();
     let format = "{{json .Config.Cmd}} {{json .Config.Env}} {{json .Config.ExposedPorts}} {{.Config.WorkingDir}} {{.Os}} {{.Comment}}";
     let text = t.docker(&["image", "inspect", "mine", "--format", format]).ok();
     assert_eq!(text, "[\"sh\"] [\"FOO=bar\"] {\"80/tcp\":{}} /tmp linux by hand\n");

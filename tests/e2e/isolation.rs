@@ -28,7 +28,12 @@ fn a_foreign_container_and_a_missing_one_give_the_same_answer() {
     let missing = "f".repeat(64);
     for (method, path, body) in CONTAINER_ROUTES {
         let at = |who: &Tenant, reference: &str| {
-            who.http(method, &path.replace("{}", reference), &[("content-type", "application/json")], (*body).to_owned())
+            who.http(
+                method,
+                &path.replace("{}", reference),
+                &[("content-type", "application/json")],
+                (*body).to_owned(),
+            )
         };
         for (foreign, absent) in [(id.as_str(), missing.as_str()), ("secret", "public"), (&id[..12], &missing[..12])] {
             let (theirs, nothing) = (at(&other, foreign), at(&other, absent));
@@ -69,7 +74,14 @@ fn an_exec_id_is_worth_nothing_to_another_tenant() {
 fn without_a_certificate_there_is_no_door() {
     let t = Tenant::bare("iso");
     let url = t.endpoint.replace("tcp:", "https:") + "/_ping";
-    let curl = |args: &[&str]| Command::new("curl").args(["-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}"]).args(args).arg(&url).output().expect("curl");
+    let curl = |args: &[&str]| {
+        Command::new("curl")
+            .args(["-s", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}"])
+            .args(args)
+            .arg(&url)
+            .output()
+            .expect("curl")
+    };
     let ca = format!("{}/ca.pem", t.certs);
     assert!(!curl(&["--cacert", &ca]).status.success(), "no client certificate");
     let (cert, key) = (format!("{}/cert.pem", t.certs), format!("{}/key.pem", t.certs));

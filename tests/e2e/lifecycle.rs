@@ -24,7 +24,8 @@ fn the_states_of_a_container() {
 #[test]
 fn stop_is_patient_and_then_not() {
     let t = Tenant::new("life");
-    t.docker(&["run", "-d", "--name", "s1", "busybox", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep .1; done"]).ok();
+    t.docker(&["run", "-d", "--name", "s1", "busybox", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep .1; done"])
+        .ok();
     std::thread::sleep(std::time::Duration::from_millis(500));
     t.docker(&["stop", "-t", "10", "s1"]).ok();
     assert_eq!(t.docker(&["wait", "s1"]).ok(), "7\n");

@@ -5,7 +5,10 @@ use std::{io::Read, net::TcpListener};
 use crate::system::{Tenant, data_dir};
 
 fn address(t: &Tenant, container: &str) -> String {
-    t.docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container]).ok().trim().to_owned()
+    t.docker(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container])
+        .ok()
+        .trim()
+        .to_owned()
 }
 
 #[test]
@@ -29,7 +32,8 @@ fn no_network_means_loopback_only() {
 fn the_host_s_network_is_refused() {
     let t = Tenant::new("net");
     t.docker(&["run", "--rm", "--network", "host", "busybox", "true"]).fails_with(125, "policy P10");
-    t.docker(&["run", "--rm", "--network", "nonesuch", "busybox", "true"]).fails_with(125, "network nonesuch not found");
+    t.docker(&["run", "--rm", "--network", "nonesuch", "busybox", "true"])
+        .fails_with(125, "network nonesuch not found");
 }
 
 #[test]
@@ -39,7 +43,8 @@ fn management_and_metadata_addresses_are_out_of_reach() {
     let internal = config.lines().find(|l| l.starts_with("internal_listen")).expect("internal_listen");
     let (host, port) = internal.split('"').nth(1).expect("quoted").rsplit_once(':').expect("address:port");
     for target in [format!("{host} {port}"), "169.254.169.254 80".to_owned()] {
-        let done = t.docker(&["run", "--rm", "busybox", "sh", "-c", &format!("nc -w 2 {target} </dev/null && echo reached")]);
+        let done =
+            t.docker(&["run", "--rm", "busybox", "sh", "-c", &format!("nc -w 2 {target} </dev/null && echo reached")]);
         assert!(!done.out.contains("reached"), "{target}: {done:?}");
     }
 }

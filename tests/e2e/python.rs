@@ -39,13 +39,16 @@ k = c.containers.run("busybox", ["sleep", "1000"], detach=True)
 print(k.exec_run(["sh", "-c", "echo o; echo e >&2; exit 5"], demux=True))
 print(b"".join(k.exec_run(["seq", "3"], stream=True).output))
 s = k.exec_run("cat", stdin=True, socket=True).output
-s._sock.sendall(b"through\n")
+s.sendall(b"through\n")
 import struct
-head = s.read(8); n = struct.unpack(">I", head[4:])[0]
-print(s.read(n)); s.close()
+head = s.recv(8); n = struct.unpack(">I", head[4:])[0]
+print(s.recv(n)); s.close()
 k.kill(); print(k.wait()["StatusCode"]); k.remove()
 "#;
-    assert_eq!(python(&t, script), "ExecResult(exit_code=5, output=(b'o\\n', b'e\\n'))\nb'1\\n2\\n3\\n'\nb'through\\n'\n137\n");
+    assert_eq!(
+        python(&t, script),
+        "ExecResult(exit_code=5, output=(b'o\\n', b'e\\n'))\nb'1\\n2\\n3\\n'\nb'through\\n'\n137\n"
+    );
 }
 
 #[test]
@@ -61,8 +64,5 @@ i = c.images.get("busybox"); print(i.tags); i.tag("again", "v1"); print(sorted(c
 c.images.remove("again:v1"); print(len(c.images.list()))
 k.remove()
 "#;
-    assert_eq!(
-        python(&t, script),
-        "b'1\\n2\\n3\\n'\nb'3\\n'\n['busybox:latest']\n['again:v1', 'busybox:latest']\n1\n"
-    );
+    assert_eq!(python(&t, script), "b'1\\n2\\n3\\n'\nb'3\\n'\n['busybox:latest']\n['again:v1', 'busybox:latest']\n1\n");
 }

@@ -48,7 +48,8 @@ fn binary_output_arrives_whole() {
 #[test]
 fn a_terminal_has_the_size_of_the_client() {
     let t = Tenant::new("run");
-    let done = t.terminal("stty rows 33 cols 99; docker run -it --rm busybox sh -c 'sleep 0.5; tty; stty size; exit 5'");
+    let done =
+        t.terminal("stty rows 33 cols 99; docker run -it --rm busybox sh -c 'sleep 0.5; tty; stty size; exit 5'");
     assert_eq!(done.code, 5, "{done:?}");
     assert!(done.out.contains("/dev/pts/0") && done.out.contains("33 99"), "{done:?}");
 }
@@ -75,7 +76,14 @@ fn the_process_is_contained() {
     let map: Vec<&str> = status.lines().last().expect("uid_map").split_whitespace().collect();
     assert_eq!((map[0], map[2]), ("0", "65536"));
     assert!(map[1].parse::<u64>().expect("a uid") >= 100_000, "root inside is nobody outside: {map:?}");
-    let masked = t.docker(&["run", "--rm", "busybox", "sh", "-c", "cat /proc/kcore | wc -c; echo x > /proc/sys/kernel/hostname"]);
+    let masked = t.docker(&[
+        "run",
+        "--rm",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /proc/kcore | wc -c; echo x > /proc/sys/kernel/hostname",
+    ]);
     assert!(masked.out.starts_with("0\n"), "{masked:?}");
     assert_ne!(masked.code, 0, "/proc/sys is read-only");
 }
@@ -85,8 +93,18 @@ fn limits_are_the_kernel_s() {
     let t = Tenant::new("run");
     let read = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true";
     assert_eq!(t.docker(&["run", "--rm", "-m", "64m", "busybox", "sh", "-c", read]).ok(), "67108864\n");
-    t.docker(&["run", "--name", "oom", "-m", "16m", "busybox", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1"])
-        .fails_with(137, "");
+    t.docker(&[
+        "run",
+        "--name",
+        "oom",
+        "-m",
+        "16m",
+        "busybox",
+        "sh",
+        "-c",
+        "dd if=/dev/zero of=/dev/null bs=64M count=1",
+    ])
+    .fails_with(137, "");
     let state = &t.inspect("oom")["State"];
     assert_eq!((state["OOMKilled"].as_bool(), state["ExitCode"].as_i64()), (Some(true), Some(137)));
 }

@@ -15,26 +15,26 @@ fn coordinate(name: &str) -> String {
 }
 
 /// `host:port` of a plain registry that the system may reach, with `library/busybox:latest` in it.
-pub fn registry() -> String {
+pub(crate) fn registry() -> String {
     coordinate("WHARFINGER_E2E_REGISTRY")
 }
 
-pub fn data_dir() -> PathBuf {
+pub(crate) fn data_dir() -> PathBuf {
     coordinate("WHARFINGER_E2E_DATA").into()
 }
 
 /// A Python with docker-py.
-pub fn python() -> String {
+pub(crate) fn python() -> String {
     coordinate("WHARFINGER_E2E_PYTHON")
 }
 
 /// Root file system of a busybox, as a tar.
-pub fn busybox_tar() -> PathBuf {
+pub(crate) fn busybox_tar() -> PathBuf {
     coordinate("WHARFINGER_E2E_BUSYBOX").into()
 }
 
 /// An operator's command.
-pub fn wharfinger(args: &[&str]) -> Output {
+pub(crate) fn wharfinger(args: &[&str]) -> Output {
     let out = Command::new(coordinate("WHARFINGER_E2E_BIN"))
         .arg("--data-dir")
         .arg(data_dir())
@@ -47,10 +47,10 @@ pub fn wharfinger(args: &[&str]) -> Output {
 
 /// What a command did.
 #[derive(Debug)]
-pub struct Done {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Done {
@@ -63,13 +63,13 @@ impl Done {
     }
 
     #[track_caller]
-    pub fn ok(self) -> String {
+    pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
         self.out
     }
 
     #[track_caller]
-    pub fn fails_with(self, code: i32, text: &str) -> Self {
+    pub(crate) fn fails_with(self, code: i32, text: &str) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.out, self.err);
         assert!(self.err.contains(text), "{text:?} is not in: {}", self.err);
         self
@@ -77,15 +77,15 @@ impl Done {
 }
 
 /// A tenant of this test alone; everything it has is removed at the end.
-pub struct Tenant {
-    pub name: String,
-    pub endpoint: String,
-    pub certs: String,
+pub(crate) struct Tenant {
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+    pub(crate) certs: String,
 }
 
 impl Tenant {
     /// Without any image.
-    pub fn bare(prefix: &str) -> Self {
+    pub(crate) fn bare(prefix: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{prefix}-{}-{count}", std::process::id());
@@ -99,7 +99,7 @@ impl Tenant {
     }
 
     /// With `busybox:latest`.
-    pub fn new(prefix: &str) -> Self {
+    pub(crate) fn new(prefix: &str) -> Self {
         let tenant = Self::bare(prefix);
         let tar = busybox_tar();
         tenant.docker(&["import", "-c", "CMD [\"sh\"]", tar.to_str().expect("UTF-8"), "busybox:latest"]).ok();
@@ -121,12 +121,12 @@ impl Tenant {
         command
     }
 
-    pub fn docker(&self, args: &[&str]) -> Done {
+    pub(crate) fn docker(&self, args: &[&str]) -> Done {
         Done::of(self.command("docker").args(args).output().expect("docker runs"))
     }
 
     /// With `input` on stdin, which is then closed.
-    pub fn docker_with_stdin(&self, args: &[&str], input: &[u8]) -> Done {
+    pub(crate) fn docker_with_stdin(&self, args: &[&str], input: &[u8]) -> Done {
         let mut child = self.docker_child(args);
         let mut stdin = child.stdin.take().expect("piped");
         let input = input.to_vec();
@@ -137,32 +137,38 @@ impl Tenant {
     }
 
     /// All three streams piped.
-    pub fn docker_child(&self, args: &[&str]) -> Child {
+    pub(crate) fn docker_child(&self, args: &[&str]) -> Child {
         let mut command = self.command("docker");
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("docker runs")
     }
 
     /// A shell script with a terminal, the client's environment set.
-    pub fn terminal(&self, script: &str) -> Done {
+    pub(crate) fn terminal(&self, script: &str) -> Done {
         Done::of(self.command("script").args(["-qec", script, "/dev/null"]).output().expect("script runs"))
     }
 
-    pub fn shell(&self, script: &str) -> Done {
+    pub(crate) fn shell(&self, script: &str) -> Done {
         Done::of(self.command("bash").args(["-c", script]).output().expect("bash runs"))
     }
 
-    pub fn python(&self, script: &str) -> Done {
+    pub(crate) fn python(&self, script: &str) -> Done {
         Done::of(self.command(&python()).args(["-c", script]).output().expect("python runs"))
     }
 
-    pub fn inspect(&self, container: &str) -> Value {
+    pub(crate) fn inspect(&self, container: &str) -> Value {
         let text = self.docker(&["inspect", container]).ok();
         serde_json::from_str::<Value>(&text).expect("JSON")[0].clone()
     }
 
     /// An HTTPS request with the tenant's certificate: status and body.
-    pub fn http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> (u16, String) {
+    pub(crate) fn http(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         runtime.block_on(async {
             let mut request = self
@@ -176,7 +182,7 @@ impl Tenant {
         })
     }
 
-    pub fn client(&self) -> reqwest::Client {
+    pub(crate) fn client(&self) -> reqwest::Client {
         let read = |name: &str| std::fs::read(Path::new(&self.certs).join(name)).expect("certificate file");
         let identity = [read("cert.pem"), read("key.pem")].concat();
         reqwest::Client::builder()
@@ -189,7 +195,7 @@ impl Tenant {
 
     /// The `message` of an error body.
     #[track_caller]
-    pub fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    pub(crate) fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let (status, text) = self.http(method, path, &[("content-type", "application/json")], body.to_owned());
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{status}: {text}: {e}"));
         (status, value["message"].as_str().expect("a message").to_owned())
@@ -204,7 +210,7 @@ impl Drop for Tenant {
 
 /// Polls until `condition` holds; panics after `seconds`.
 #[track_caller]
-pub fn eventually(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     while !condition() {
         assert!(Instant::now() < deadline, "not within {seconds} s: {what}");
@@ -213,13 +219,13 @@ pub fn eventually(seconds: u64, what: &str, mut condition: impl FnMut() -> bool)
 }
 
 /// Process id of a role of the system, as its ready file says.
-pub fn role_pid(role: &str) -> u32 {
+pub(crate) fn role_pid(role: &str) -> u32 {
     let path = data_dir().join("run").join(format!("{role}.ready"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     text.trim().parse().expect("a process id")
 }
 
 /// SIGKILL to a process of the system under test.
-pub fn kill_hard(pid: u32) {
+pub(crate) fn kill_hard(pid: u32) {
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs").success());
 }

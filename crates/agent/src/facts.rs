@@ -27,7 +27,8 @@ fn cpu_millis() -> i64 {
 
 fn memory_bytes() -> Result<i64> {
     let text = std::fs::read_to_string("/proc/meminfo").map_err(|e| Error::because("memory of this host", e))?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<i64>().ok());
+    let total =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<i64>().ok());
     total.map(|kib| kib << 10).ok_or_else(|| Error::internal("memory of this host"))
 }
 

@@ -199,9 +199,13 @@ mod tests {
         let mount = Mount {
             r#type: "overlay".into(),
             source: "overlay".into(),
-            options: ["workdir=/c/snapshots/9/work", "upperdir=/c/snapshots/9/fs", "lowerdir=/c/snapshots/2/fs:/c/snapshots/1/fs"]
-                .map(String::from)
-                .to_vec(),
+            options: [
+                "workdir=/c/snapshots/9/work",
+                "upperdir=/c/snapshots/9/fs",
+                "lowerdir=/c/snapshots/2/fs:/c/snapshots/1/fs",
+            ]
+            .map(String::from)
+            .to_vec(),
             ..Default::default()
         };
         let got = rewrite(&[mount], "/c/snapshots", Path::new("/v"));

@@ -73,7 +73,7 @@ impl Accounts {
         let gid = match group {
             // Only without an explicit group does the user bring along those that list it.
             "" => {
-                groups.extend(self.groups.iter().filter(|(_, _, m)| m.iter().any(|m| *m == name)).map(|(_, gid, _)| *gid));
+                groups.extend(self.groups.iter().filter(|(_, _, m)| m.contains(&name)).map(|(_, gid, _)| *gid));
                 gid
             }
             group => self.group(group)?,
@@ -97,7 +97,9 @@ impl Accounts {
         match (found, number) {
             (Some(found), _) => Ok(found.clone()),
             (None, Some(uid)) => Ok((String::new(), uid, 0)),
-            (None, None) => Err(Error::invalid(format!("unable to find user {given}: no matching entries in passwd file"))),
+            (None, None) => {
+                Err(Error::invalid(format!("unable to find user {given}: no matching entries in passwd file")))
+            }
         }
     }
 

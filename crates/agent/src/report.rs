@@ -134,7 +134,8 @@ impl Reporter {
         let first = self.everything()?;
         let message = self.message(1, &first, true);
         sender.try_send(message).map_err(|e| Error::because("first report", e.to_string()))?;
-        let acks = scheduler.report(ReceiverStream::new(receiver)).await.map_err(rpc::status::from_status)?.into_inner();
+        let acks =
+            scheduler.report(ReceiverStream::new(receiver)).await.map_err(rpc::status::from_status)?.into_inner();
         let mut session = Session { sender, acks, sequence: 1 };
         self.finish(&mut session, first).await?;
         tracing::info!("reporting");
@@ -163,7 +164,8 @@ impl Reporter {
     async fn finish(&self, session: &mut Session, batch: Batch) -> Result<()> {
         loop {
             let ack = timeout(ACKNOWLEDGE, session.acks.message()).await;
-            let ack = ack.map_err(|e| Error::because("report not acknowledged", e))?.map_err(rpc::status::from_status)?;
+            let ack =
+                ack.map_err(|e| Error::because("report not acknowledged", e))?.map_err(rpc::status::from_status)?;
             let ack = ack.ok_or_else(|| Error::unavailable("the scheduler ended the stream"))?;
             self.forget(ack.forget);
             if ack.sequence >= session.sequence {

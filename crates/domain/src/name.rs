@@ -29,9 +29,7 @@ impl FromStr for ContainerName {
         if first_ok && rest_ok && (2..=255).contains(&s.len()) {
             return Ok(Self(s.to_owned()));
         }
-        Err(Error::invalid(format!(
-            "Invalid container name ({given}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-        )))
+        Err(Error::invalid(format!("Invalid container name ({given}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
     }
 }
 

@@ -107,7 +107,8 @@ fn domain_ok(domain: &str) -> bool {
         Some((h, p)) if !h.ends_with(':') && (!h.contains(':') || h.starts_with('[')) => (h, Some(p)),
         _ => (domain, None),
     };
-    let port_ok = port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
+    let port_ok =
+        port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()) && p.parse::<u16>().is_ok());
     let host_ok = if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         v6.parse::<std::net::Ipv6Addr>().is_ok()
     } else {
@@ -151,7 +152,8 @@ impl FromStr for ImageRef {
         if domain == LEGACY_DOMAIN {
             domain = DEFAULT_DOMAIN.to_owned();
         }
-        let path = if domain == DEFAULT_DOMAIN && !path.contains('/') { format!("{OFFICIAL_PREFIX}{path}") } else { path };
+        let path =
+            if domain == DEFAULT_DOMAIN && !path.contains('/') { format!("{OFFICIAL_PREFIX}{path}") } else { path };
         if path.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(Error::invalid("invalid reference format: repository name must be lowercase"));
         }

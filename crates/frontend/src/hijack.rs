@@ -90,7 +90,7 @@ impl Takeover {
         let content_type = content_type(session.terms.tty, session.terms.version);
         match self.upgrade {
             Some(upgrade) => {
-                spawn(self.connection, upgrade, Work::Session(session));
+                spawn(self.connection, upgrade, Work::Session(Box::new(session)));
                 upgraded(content_type)
             }
             None => streamed(content_type, crate::stream::session_body(session)),
@@ -144,7 +144,7 @@ pub(crate) fn streamed(content_type: HeaderValue, body: Body) -> Response {
 }
 
 enum Work {
-    Session(Session),
+    Session(Box<Session>),
     Text(Bytes),
 }
 
@@ -189,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Send> Client<S> {
     async fn serve(mut self, work: Work) -> std::io::Result<()> {
         match work {
             Work::Text(text) => self.writer.write_all(&text).await?,
-            Work::Session(Session { output, input, terms, ended }) => {
+            Work::Session(session) => {
+                let Session { output, input, terms, ended } = *session;
                 let exit_code = self.exchange(output, input, terms).await?;
                 ended(exit_code).await;
             }

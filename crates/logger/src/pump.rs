@@ -49,6 +49,8 @@ pub(crate) fn run(args: &Args, stdout: &File, stderr: &File, ready: File) {
     }
     pump.segments.append(Kind::End, &[]);
     pump.followers.wake(pump.segments.position());
+    // A run shorter than the grace for newcomers leaves no more behind than a long one; who is connected keeps its part.
+    pump.segments.prune(pump.followers.oldest(), pump.followers.oldest_lossless());
 }
 
 impl Pump<'_> {

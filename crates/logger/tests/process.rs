@@ -234,6 +234,18 @@ fn rotation_keeps_the_newest_files() {
 }
 
 #[test]
+fn a_run_shorter_than_the_grace_for_followers_is_pruned_at_its_end() {
+    let scratch = Scratch::new("short");
+    let mut logger = Logger::start(&scratch.0, "max_bytes 10000 max_files 2");
+    let dir = logger.dir.clone();
+    for _ in 0..100 {
+        logger.out(&[b'x'; 1000]);
+    }
+    logger.end();
+    assert_eq!(segments(&dir).len(), 2);
+}
+
+#[test]
 fn a_restart_appends_behind_the_last_whole_record() {
     let scratch = Scratch::new("restart");
     let mut logger = Logger::start(&scratch.0, "");

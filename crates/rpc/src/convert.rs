@@ -71,7 +71,11 @@ impl From<&Observation> for v1::Observation {
             started_at: o.started_at.map(timestamp),
             finished_at: o.finished_at.map(timestamp),
             restart_count: o.restart_count,
-            health_json: o.health.as_ref().map(|h| String::from_utf8_lossy(&to_json(h)).into_owned()).unwrap_or_default(),
+            health_json: o
+                .health
+                .as_ref()
+                .map(|h| String::from_utf8_lossy(&to_json(h)).into_owned())
+                .unwrap_or_default(),
         }
     }
 }

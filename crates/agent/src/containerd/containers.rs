@@ -96,7 +96,8 @@ impl Containerd {
     pub async fn record_spec(&self, id: &str) -> Result<oci_spec::runtime::Spec> {
         let request = containerd_client::services::v1::GetContainerRequest { id: id.to_owned() };
         let got = self.containers().get(self.request(request)).await.map_err(|s| failed("containers.get", s))?;
-        let spec = got.into_inner().container.and_then(|c| c.spec).ok_or_else(|| Error::internal("record has no spec"))?;
+        let spec =
+            got.into_inner().container.and_then(|c| c.spec).ok_or_else(|| Error::internal("record has no spec"))?;
         serde_json::from_slice(&spec.value).map_err(|e| Error::because("runtime spec of a record", e))
     }
 

@@ -27,8 +27,15 @@ const KNOCK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub enum Event {
     /// `exec` is None for the container's first process.
-    Exited { container: String, exec: Option<String>, pid: u32, exit: Exit },
-    OutOfMemory { container: String },
+    Exited {
+        container: String,
+        exec: Option<String>,
+        pid: u32,
+        exit: Exit,
+    },
+    OutOfMemory {
+        container: String,
+    },
 }
 
 /// Ends with the connection to containerd.
@@ -46,7 +53,8 @@ impl Containerd {
             answered = client.subscribe(request) => answered.map_err(|s| failed("events.subscribe", s))?.into_inner(),
             error = self.knock() => return Err(error),
         };
-        let good = stream.take_while(|e| future::ready(e.is_ok())).filter_map(|e| future::ready(e.ok().and_then(event)));
+        let good =
+            stream.take_while(|e| future::ready(e.is_ok())).filter_map(|e| future::ready(e.ok().and_then(event)));
         Ok(Box::pin(good))
     }
 

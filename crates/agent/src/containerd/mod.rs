@@ -65,7 +65,8 @@ impl Containerd {
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
-        metadata.insert("containerd-namespace", containerd_client::tonic::metadata::MetadataValue::from_static(NAMESPACE));
+        metadata
+            .insert("containerd-namespace", containerd_client::tonic::metadata::MetadataValue::from_static(NAMESPACE));
         if let Some(lease) = self.lease.as_deref().and_then(|l| l.parse().ok()) {
             metadata.insert("containerd-lease", lease);
         }
@@ -73,7 +74,11 @@ impl Containerd {
     }
 
     /// Runs `work` under a fresh lease: what it makes is safe from the garbage collector until `work` is done.
-    pub async fn leased<T, F: Future<Output = Result<T>>>(&self, name: &str, work: impl FnOnce(Self) -> F) -> Result<T> {
+    pub async fn leased<T, F: Future<Output = Result<T>>>(
+        &self,
+        name: &str,
+        work: impl FnOnce(Self) -> F,
+    ) -> Result<T> {
         let id = format!("{name}-{}", uuid::Uuid::new_v4());
         // Should we die in between, containerd drops the lease by itself.
         let expire = (chrono::Utc::now() + chrono::Duration::hours(1)).to_rfc3339();

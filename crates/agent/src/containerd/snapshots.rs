@@ -61,7 +61,6 @@ impl Containerd {
             name: name.to_owned(),
             key: key.to_owned(),
             labels: root_label(),
-            ..Default::default()
         };
         match self.snapshots().commit(self.request(request)).await {
             Ok(_) => Ok(()),
@@ -86,7 +85,8 @@ impl Containerd {
 
     /// Keys of the active snapshots: containers', and what a crash left of an unpacking.
     pub async fn active_snapshots(&self) -> Result<Vec<String>> {
-        let request = ListSnapshotsRequest { snapshotter: SNAPSHOTTER.to_owned(), filters: vec!["kind==active".into()] };
+        let request =
+            ListSnapshotsRequest { snapshotter: SNAPSHOTTER.to_owned(), filters: vec!["kind==active".into()] };
         let listed = self.snapshots().list(self.request(request)).await.map_err(|s| failed("snapshots.list", s))?;
         let mut stream = listed.into_inner();
         let mut keys = Vec::new();

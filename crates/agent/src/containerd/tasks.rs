@@ -180,8 +180,8 @@ impl Containerd {
 
     /// Declares a further process; it runs at `start`.
     pub async fn create_exec(&self, new: NewExec<'_>) -> Result<(), RunError> {
-        let value = serde_json::to_vec(new.process)
-            .map_err(|e| RunError::Failed(domain::Error::because("exec process", e)))?;
+        let value =
+            serde_json::to_vec(new.process).map_err(|e| RunError::Failed(domain::Error::because("exec process", e)))?;
         let request = ExecProcessRequest {
             container_id: new.container.to_owned(),
             exec_id: new.exec.to_owned(),

@@ -29,7 +29,11 @@ impl Service {
     }
 
     /// Checks the caller, then runs `verb` on a task of its own.
-    async fn verb<M, T, F>(&self, request: Request<M>, verb: impl FnOnce(Arc<Engine>, M) -> F) -> Result<Response<T>, Status>
+    async fn verb<M, T, F>(
+        &self,
+        request: Request<M>,
+        verb: impl FnOnce(Arc<Engine>, M) -> F,
+    ) -> Result<Response<T>, Status>
     where
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,

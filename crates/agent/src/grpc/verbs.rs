@@ -1,9 +1,7 @@
 //! The service's methods, in the order of `agent.proto`.
 
 use domain::Signal;
-use rpc::{
-    v1::{self, agent_server::Agent},
-};
+use rpc::v1::{self, agent_server::Agent};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::{Replies, Service, admit, exec, first, refuse, replies, reply};
@@ -20,7 +18,8 @@ impl Agent for Service {
     async fn create(&self, request: Request<v1::CreateRequest>) -> Answer<v1::VerbReply> {
         self.verb(request, |engine, m| async move {
             let (tenant, id) = rpc::tenant_and_container(m.container)?;
-            let (spec, endpoints) = (rpc::json(&m.spec_json, "spec_json")?, rpc::json(&m.endpoints_json, "endpoints_json")?);
+            let (spec, endpoints) =
+                (rpc::json(&m.spec_json, "spec_json")?, rpc::json(&m.endpoints_json, "endpoints_json")?);
             let accepted = Accepted { tenant, id, name: m.name, uid_base: m.uid_base, spec, endpoints };
             engine.create(accepted).await.map(reply)
         })

@@ -204,7 +204,8 @@ impl Engine {
     async fn sweep(&self) -> Result<()> {
         let known: HashSet<String> = self.all().iter().map(|c| c.id().to_owned()).collect();
         for key in self.containerd.active_snapshots().await? {
-            let orphan = key.starts_with(UNPACK_PREFIX) || key.parse::<domain::ContainerId>().is_ok() && !known.contains(&key);
+            let orphan =
+                key.starts_with(UNPACK_PREFIX) || key.parse::<domain::ContainerId>().is_ok() && !known.contains(&key);
             if orphan {
                 self.containerd.remove_snapshot(&key).await?;
             }

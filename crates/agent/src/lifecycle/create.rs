@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use domain::{Error, Kind, Result};
 
-use super::{
-    Accepted, Container, Done, Engine,
-    container::Turn,
-    state::State,
-};
+use super::{Accepted, Container, Done, Engine, container::Turn, state::State};
 use crate::{
     containerd::{Mount, NewRecord},
     spec::files,
@@ -42,7 +38,7 @@ impl Engine {
             container.set_made();
             let observation = container.observation();
             self.reports.container(observation.clone());
-            return Ok(Done::done(observation));
+            return Ok(Done::now(observation));
         }
     }
 
@@ -57,7 +53,8 @@ impl Engine {
         let state = container.state();
         let record = NewRecord {
             id: container.id(),
-            labels: [("tenant".to_owned(), accepted.tenant.to_string()), ("name".to_owned(), accepted.name.clone())].into(),
+            labels: [("tenant".to_owned(), accepted.tenant.to_string()), ("name".to_owned(), accepted.name.clone())]
+                .into(),
             accepted: rpc::to_json(accepted),
             state: rpc::to_json(&state),
         };

@@ -10,9 +10,11 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{ContainerSpec, Error, ExecId, ExecSpec, Health, HealthStatus, Healthcheck, ProbeResult, Result, Signal, Status};
-use rand::Rng;
+use domain::{
+    ContainerSpec, Error, ExecId, ExecSpec, Health, HealthStatus, Healthcheck, ProbeResult, Result, Signal, Status,
+};
 use futures::StreamExt;
+use rand::Rng;
 use rpc::v1;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 

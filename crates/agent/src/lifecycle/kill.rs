@@ -27,8 +27,8 @@ impl Engine {
             state.observation.generation
         };
         match signal {
-            Signal::KILL => self.kill_and_wait(&container, before).await.map(Done::done),
-            _ => Ok(Done::done(container.observation())),
+            Signal::KILL => self.kill_and_wait(&container, before).await.map(Done::now),
+            _ => Ok(Done::now(container.observation())),
         }
     }
 }

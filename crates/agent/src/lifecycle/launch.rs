@@ -223,7 +223,9 @@ impl Engine {
 
     fn names_this_host(&self, text: &str) -> bool {
         let own = [&self.config.root, &self.config.run, &self.config.helpers];
-        own.iter().any(|path| text.contains(&*path.to_string_lossy())) || text.contains("/snapshots/") || text.contains("/io.containerd.")
+        own.iter().any(|path| text.contains(&*path.to_string_lossy()))
+            || text.contains("/snapshots/")
+            || text.contains("/io.containerd.")
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Done {
 }
 
 impl Done {
-    fn done(observation: Observation) -> Self {
+    fn now(observation: Observation) -> Self {
         Self { already: false, observation }
     }
 

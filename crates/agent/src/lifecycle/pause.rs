@@ -14,7 +14,9 @@ impl Engine {
             Status::Running => {}
             Status::Paused => return Err(Error::conflict(format!("container {id} is already paused"))),
             Status::Restarting => {
-                return Err(Error::conflict(format!("Container {id} is restarting, wait until the container is running")));
+                return Err(Error::conflict(format!(
+                    "Container {id} is restarting, wait until the container is running"
+                )));
             }
             _ => return Err(Error::conflict(format!("container {id} is not running"))),
         }
@@ -22,7 +24,7 @@ impl Engine {
         let observation = container.change(|state| state.observation.status = Status::Paused);
         self.reports.container(observation.clone());
         self.store_later(&container);
-        Ok(Done::done(observation))
+        Ok(Done::now(observation))
     }
 
     pub async fn unpause(self: &Arc<Self>, tenant: TenantId, id: &ContainerId) -> Result<Done> {
@@ -36,6 +38,6 @@ impl Engine {
         let observation = container.change(|state| state.observation.status = Status::Running);
         self.reports.container(observation.clone());
         self.store_later(&container);
-        Ok(Done::done(observation))
+        Ok(Done::now(observation))
     }
 }

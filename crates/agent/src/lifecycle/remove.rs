@@ -38,10 +38,10 @@ impl Engine {
             turn = container.turn.lock().await;
         }
         if container.state().observation.removed {
-            return Ok(Done::done(container.observation())); // --rm was faster
+            return Ok(Done::now(container.observation())); // --rm was faster
         }
         self.containerd.delete_record(id.as_str()).await?;
-        Ok(Done::done(self.remove_in_turn(&container, &mut turn).await))
+        Ok(Done::now(self.remove_in_turn(&container, &mut turn).await))
     }
 
     /// It is gone for everybody; the rest follows.

@@ -1,8 +1,6 @@
 //! `start` and `restart` by hand.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use domain::{ContainerId, Error, Result, Signal, Status, TenantId};
 
@@ -56,7 +54,7 @@ impl Engine {
             state.observation.restart_count = 0;
         });
         match self.launch(container, turn).await {
-            Ok(observation) => Ok(Done::done(observation)),
+            Ok(observation) => Ok(Done::now(observation)),
             Err(error) => {
                 self.start_failed(container, turn).await;
                 Err(error)

@@ -42,13 +42,17 @@ impl Engine {
         let grace = timeout_s.unwrap_or(container.accepted.spec.stop_timeout_s);
         let grace = u64::try_from(grace).ok().map(Duration::from_secs);
         match exited(container, before, grace).await {
-            Some(exit) => Ok(Done::done(exit)),
-            None => self.kill_and_wait(container, before).await.map(Done::done),
+            Some(exit) => Ok(Done::now(exit)),
+            None => self.kill_and_wait(container, before).await.map(Done::now),
         }
     }
 
     /// SIGKILL, and the exit that it causes.
-    pub(super) async fn kill_and_wait(self: &Arc<Self>, container: &Arc<Container>, before: u64) -> Result<Observation> {
+    pub(super) async fn kill_and_wait(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        before: u64,
+    ) -> Result<Observation> {
         {
             let mut turn = container.turn.lock().await;
             if turn.run.is_some() {
@@ -67,7 +71,7 @@ impl Engine {
         });
         self.reports.container(observation.clone());
         self.store(container).await?;
-        Ok(Done::done(observation))
+        Ok(Done::now(observation))
     }
 
     /// In the record before the signal goes out: a restart policy must not undo a stop over which we crashed.

@@ -30,7 +30,9 @@ impl Engine {
         match container.status() {
             Status::Running | Status::Paused => {}
             Status::Restarting => {
-                return Err(Error::conflict(format!("Container {id} is restarting, wait until the container is running")));
+                return Err(Error::conflict(format!(
+                    "Container {id} is restarting, wait until the container is running"
+                )));
             }
             _ => return Err(Error::conflict(format!("container {id} is not running"))),
         }

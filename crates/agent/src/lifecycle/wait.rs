@@ -15,7 +15,12 @@ pub enum Condition {
 }
 
 impl Engine {
-    pub async fn wait(self: &Arc<Self>, tenant: TenantId, id: &ContainerId, condition: Condition) -> Result<Observation> {
+    pub async fn wait(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        id: &ContainerId,
+        condition: Condition,
+    ) -> Result<Observation> {
         let container = match self.find(tenant, id) {
             Ok(container) => container,
             // It went while its client was reconnecting.

@@ -86,9 +86,8 @@ fn assemble(spec: &ContainerSpec, context: &Context<'_>) -> Result<Spec, OciSpec
 }
 
 fn linux(spec: &ContainerSpec, context: &Context<'_>) -> Result<Linux, OciSpecError> {
-    let map = vec![
-        LinuxIdMappingBuilder::default().container_id(0u32).host_id(context.uid_base).size(UID_RANGE).build()?,
-    ];
+    let map =
+        vec![LinuxIdMappingBuilder::default().container_id(0u32).host_id(context.uid_base).size(UID_RANGE).build()?];
     LinuxBuilder::default()
         .namespaces(namespaces(context)?)
         // runc wants the maps even where it joins an existing user namespace.

@@ -43,7 +43,12 @@ pub(super) fn build(spec: &ContainerSpec, user: &User) -> Result<Process, OciSpe
 }
 
 /// A further process: the container's own with what `exec` asks for on top.
-pub(crate) fn exec_process(own: &Process, exec: &ExecSpec, user: &User, size: (u16, u16)) -> Result<Process, OciSpecError> {
+pub(crate) fn exec_process(
+    own: &Process,
+    exec: &ExecSpec,
+    user: &User,
+    size: (u16, u16),
+) -> Result<Process, OciSpecError> {
     let mut process = own.clone();
     let mut env = own.env().clone().unwrap_or_default();
     if exec.tty && !env.iter().any(|e| e.starts_with("TERM=")) {
@@ -120,7 +125,9 @@ mod tests {
 
     #[test]
     fn every_default_capability_is_known() {
-        for name in ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE", "CAP_SYS_PTRACE"] {
+        for name in
+            ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE", "CAP_SYS_PTRACE"]
+        {
             assert!(capability(name).is_some(), "{name}");
         }
     }

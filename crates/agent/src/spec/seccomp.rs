@@ -105,7 +105,18 @@ mod tests {
         let profile = profile(&["CAP_SYS_CHROOT".to_owned()]).expect("profile");
         let rules = profile.syscalls().clone().expect("rules");
         let allowed = |name: &str| rules[0].names().iter().any(|n| n == name);
-        for name in ["mount", "umount2", "unshare", "setns", "keyctl", "add_key", "bpf", "io_uring_setup", "kexec_load", "reboot"] {
+        for name in [
+            "mount",
+            "umount2",
+            "unshare",
+            "setns",
+            "keyctl",
+            "add_key",
+            "bpf",
+            "io_uring_setup",
+            "kexec_load",
+            "reboot",
+        ] {
             assert!(!allowed(name), "{name}");
         }
         for name in ["read", "execve", "chroot", "ptrace", "landlock_restrict_self"] {

@@ -1,6 +1,8 @@
 //! The real lifecycle: containerd, runc, namespaces, the logger. Needs root and containerd; without them the tests say so
 //! and pass.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
+
 mod world;
 
 use std::time::{Duration, Instant};
@@ -143,7 +145,10 @@ fn execs_run_beside_the_container() {
         assert_eq!(error.to_string(), text);
         let table = host.engine.top(host.tenant, &id, &[]).await.unwrap();
         assert_eq!(table.titles, ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
-        assert_eq!((table.rows[0][0].as_str(), table.rows[0][1].as_str(), table.rows[0][7].as_str()), ("0", "1", "sleep 60"));
+        assert_eq!(
+            (table.rows[0][0].as_str(), table.rows[0][1].as_str(), table.rows[0][7].as_str()),
+            ("0", "1", "sleep 60")
+        );
         host.engine.kill(host.tenant, &id, Signal::KILL).await.unwrap();
         assert!(matches!(host.exec(&id, &["true"]).await, Err(Error::Conflict(_))));
     });
@@ -183,7 +188,10 @@ fn an_agent_that_comes_back_finds_everything() {
     };
     in_two_lives(first, |host, left| async move {
         let after = host.observation(&left.lasting);
-        assert_eq!((after.status, after.pid, after.started_at), (Status::Running, left.before.pid, left.before.started_at));
+        assert_eq!(
+            (after.status, after.pid, after.started_at),
+            (Status::Running, left.before.pid, left.before.started_at)
+        );
         assert!(after.generation > left.before.generation);
         let exit = host.wait(&left.ending, Condition::NotRunning).await;
         assert_eq!((exit.status, exit.exit_code), (Status::Exited, 5));
@@ -200,10 +208,14 @@ fn an_agent_that_comes_back_finds_everything() {
                 _ => None,
             }
         });
-        let echoed = tokio::time::timeout(Duration::from_secs(5), std::pin::pin!(chunks).next()).await.expect("in time");
+        let echoed =
+            tokio::time::timeout(Duration::from_secs(5), std::pin::pin!(chunks).next()).await.expect("in time");
         assert_eq!(echoed.unwrap(), "hi\n".as_bytes());
         // Everything can be ended as if nothing had happened.
-        assert_eq!(host.engine.kill(host.tenant, &left.lasting, Signal::KILL).await.unwrap().observation.exit_code, 137);
+        assert_eq!(
+            host.engine.kill(host.tenant, &left.lasting, Signal::KILL).await.unwrap().observation.exit_code,
+            137
+        );
         assert_eq!(host.exec(&left.reading, &["echo", "x"]).await.unwrap().0, "x\n");
         assert!(host.engine.remove(host.tenant, &left.reading, true).await.unwrap().observation.removed);
         host.start(&left.created).await.unwrap();
@@ -225,7 +237,10 @@ fn a_containerd_that_is_killed_disturbs_nobody() {
         assert_eq!(exit.exit_code, 5);
         assert_eq!((host.observation(&lasting).status, host.observation(&lasting).pid), (Status::Running, pid));
         assert_eq!(host.run(host.spec("exit 3")).await.0, 3);
-        assert_eq!(host.engine.stop(host.tenant, &lasting, Some(Signal::KILL), None).await.unwrap().observation.exit_code, 137);
+        assert_eq!(
+            host.engine.stop(host.tenant, &lasting, Some(Signal::KILL), None).await.unwrap().observation.exit_code,
+            137
+        );
     });
 }
 
@@ -270,7 +285,8 @@ fn a_health_check_speaks_up() {
 fn a_create_happens_once() {
     on_a_host(|host| async move {
         let id = ContainerId::random();
-        let (first, second) = tokio::join!(host.create_as(&id, host.spec("true")), host.create_as(&id, host.spec("true")));
+        let (first, second) =
+            tokio::join!(host.create_as(&id, host.spec("true")), host.create_as(&id, host.spec("true")));
         let (first, second) = (first.unwrap(), second.unwrap());
         assert!(first.already != second.already);
         assert_eq!(first.observation.generation, second.observation.generation);
@@ -300,9 +316,11 @@ fn a_restart_by_hand_keeps_a_container_of_rm() {
 #[test]
 fn a_missing_command_is_127_and_a_directory_126_in_dockerds_words() {
     on_a_host(|host| async move {
-        for (command, code, text) in
-            [("/nonesuch", 127, "no such file or directory"), ("nonesuch", 127, "executable file not found"), ("/etc", 126, "")]
-        {
+        for (command, code, text) in [
+            ("/nonesuch", 127, "no such file or directory"),
+            ("nonesuch", 127, "executable file not found"),
+            ("/etc", 126, ""),
+        ] {
             let mut spec = host.spec("");
             spec.process.args = vec![command.into()];
             let id = host.create(spec).await;
@@ -417,16 +435,30 @@ fn out_of_memory_is_told() {
 fn the_inside_is_dockers() {
     on_a_host(|host| async move {
         let (_, caps) = host.run(host.spec("grep -E 'CapEff|Seccomp:|NoNewPrivs' /proc/self/status")).await;
-        assert!(caps.contains("00000000a80425fb") && caps.contains("Seccomp:\t2") && caps.contains("NoNewPrivs:\t0"), "{caps}");
-        let (_, map) = host.run(host.spec("cat /proc/self/uid_map; hostname; cat /etc/hostname; pwd; echo $HOME $HOSTNAME")).await;
+        assert!(
+            caps.contains("00000000a80425fb") && caps.contains("Seccomp:\t2") && caps.contains("NoNewPrivs:\t0"),
+            "{caps}"
+        );
+        let (_, map) =
+            host.run(host.spec("cat /proc/self/uid_map; hostname; cat /etc/hostname; pwd; echo $HOME $HOSTNAME")).await;
         assert!(map.contains(&world::UID_BASE.to_string()) && map.contains("box\nbox\n/\n/root box\n"), "{map}");
         let (code, limits) = host.run(host.spec("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; cat /proc/self/cgroup | head -3")).await;
         assert!(code == 0 && limits.starts_with("67108864\n"), "{limits}");
         assert!(!limits.contains("whlife"), "{limits}");
         let (code, files) = host.run(host.spec("touch /x && chown 1000:1000 /x && ls -ln /x && mkdir /d && rm -r /d /etc/group && df -m /dev/shm | tail -1")).await;
         assert!(code == 0 && files.contains("1000     1000") && files.contains(" 32 "), "{files}");
-        let (code, denied) = host.run(host.spec("mount -t tmpfs x /tmp; mknod /k c 1 3; echo 1 >/proc/sys/kernel/hostname; unshare -U true; echo end")).await;
-        assert!(code == 0 && denied.contains("ermitted") && denied.matches("ermitted").count() + denied.matches("ermission denied").count() >= 3 && denied.contains("end\n"), "{denied}");
+        let (code, denied) = host
+            .run(host.spec(
+                "mount -t tmpfs x /tmp; mknod /k c 1 3; echo 1 >/proc/sys/kernel/hostname; unshare -U true; echo end",
+            ))
+            .await;
+        assert!(
+            code == 0
+                && denied.contains("ermitted")
+                && denied.matches("ermitted").count() + denied.matches("ermission denied").count() >= 3
+                && denied.contains("end\n"),
+            "{denied}"
+        );
         let mut spec = host.spec("id -u; id -g; id -G; touch /x || echo no");
         spec.process.user = "nobody".into();
         let (_, ids) = host.run(spec).await;
@@ -442,10 +474,16 @@ fn the_options_of_a_spec_are_obeyed() {
         assert_eq!(host.run(spec).await.1, "docker-init\n");
         let mut spec = host.spec("touch /x; touch /t/y && echo ok; ulimit -n; ulimit -Hn; grep ' /t ' /proc/mounts");
         spec.rootfs_readonly = true;
-        spec.tmpfs = vec![domain::spec::Tmpfs { target: "/t".into(), options: ["nosuid", "nodev", "size=1m"].map(String::from).to_vec() }];
+        spec.tmpfs = vec![domain::spec::Tmpfs {
+            target: "/t".into(),
+            options: ["nosuid", "nodev", "size=1m"].map(String::from).to_vec(),
+        }];
         spec.process.rlimits = vec![domain::spec::Rlimit { name: "nofile".into(), soft: 512, hard: 1024 }];
         let text = host.run(spec).await.1;
-        assert!(text.contains("Read-only file system") && text.contains("ok\n512\n1024\n") && text.contains("size=1024k"), "{text}");
+        assert!(
+            text.contains("Read-only file system") && text.contains("ok\n512\n1024\n") && text.contains("size=1024k"),
+            "{text}"
+        );
         let mut spec = host.spec("cat /proc/sys/net/ipv4/ip_forward; grep NoNew /proc/self/status; pwd");
         spec.sysctls = [("net.ipv4.ip_forward".to_owned(), "1".to_owned())].into();
         spec.process.no_new_privileges = true;

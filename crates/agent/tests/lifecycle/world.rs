@@ -124,7 +124,9 @@ impl World {
         let helpers = self.root.join("helpers");
         let given = std::env::var_os("WHARFINGER_TEST_HELPERS").map(PathBuf::from);
         let built = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        for (name, fallback) in [("wharfinger-logger", built.join("wharfinger-logger")), ("docker-init", "/usr/bin/tini-static".into())] {
+        for (name, fallback) in
+            [("wharfinger-logger", built.join("wharfinger-logger")), ("docker-init", "/usr/bin/tini-static".into())]
+        {
             let source = given.as_ref().map(|g| g.join(name)).filter(|p| p.exists()).unwrap_or(fallback);
             if let Err(error) = fs::copy(&source, helpers.join(name)) {
                 assert!(name != "wharfinger-logger", "{}: {error}", source.display());
@@ -312,7 +314,12 @@ impl Host {
             network: NetworkMode::None,
             dns: DnsSettings::default(),
             extra_hosts: vec![],
-            log: LogSpec { driver: LogDriver::JsonFile, max_size_bytes: 1 << 20, max_files: 3, attributes: Default::default() },
+            log: LogSpec {
+                driver: LogDriver::JsonFile,
+                max_size_bytes: 1 << 20,
+                max_files: 3,
+                attributes: Default::default(),
+            },
             stop_signal: Signal::TERM,
             stop_timeout_s: 10,
             restart: RestartPolicy::No,
@@ -366,8 +373,14 @@ impl Host {
 
     pub(crate) async fn exec(&self, id: &ContainerId, args: &[&str]) -> Result<(String, Option<i32>)> {
         let spec = exec_spec(args);
-        let start =
-            ExecStart { tenant: self.tenant, container: id.clone(), id: ExecId::random(), spec, detach: false, size: (0, 0) };
+        let start = ExecStart {
+            tenant: self.tenant,
+            container: id.clone(),
+            id: ExecId::random(),
+            spec,
+            detach: false,
+            size: (0, 0),
+        };
         let no_input: Inputs = Box::pin(futures::stream::empty());
         Ok(text(self.engine.exec(start, no_input).await?).await)
     }
@@ -431,7 +444,10 @@ async fn busybox(engine: &Engine, dir: &Path) -> ImageRootfs {
         fs::create_dir_all(rootfs.join(name)).unwrap();
     }
     fs::copy("/bin/busybox", rootfs.join("bin/busybox")).unwrap();
-    sh(&format!("for a in $(/bin/busybox --list); do ln -f {0}/busybox {0}/$a 2>/dev/null || true; done", rootfs.join("bin").display()));
+    sh(&format!(
+        "for a in $(/bin/busybox --list); do ln -f {0}/busybox {0}/$a 2>/dev/null || true; done",
+        rootfs.join("bin").display()
+    ));
     fs::write(rootfs.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n").unwrap();
     fs::write(rootfs.join("etc/group"), "root:x:0:\nwheel:x:10:nobody\n").unwrap();
     sh(&format!("tar --owner=0 --group=0 --numeric-owner -cf {0}/layer.tar -C {0}/rootfs .", dir.display()));

@@ -3,6 +3,8 @@
 //! Each test makes its own host namespace and enters it before the runtime starts, since all of a runtime's threads
 //! inherit the namespace of the one that made it.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
+
 mod world;
 
 use std::{

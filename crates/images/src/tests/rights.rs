@@ -35,7 +35,7 @@ async fn two_tenants_at_once_transfer_a_layer_once() {
 async fn a_registry_that_only_claims_to_have_a_blob_is_not_believed() {
     let registry = Registry::start().await;
     let tar = tar_of("secret", &noise("claim", 10_000));
-    let pushed = registry.push("app", "v1", &[tar.clone()]).await;
+    let pushed = registry.push("app", "v1", std::slice::from_ref(&tar)).await;
     let size = super::gzip(&tar).len();
     let config = json!({"architecture": "amd64", "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": [domain::Digest::of(&tar)]}});
@@ -68,7 +68,7 @@ async fn what_was_lost_beside_the_blob_is_found_again() {
     let registry = Registry::start().await;
     let world = World::new(&[&registry.host], &[]).await;
     let tar = tar_of("a", b"facts");
-    registry.push("app", "v1", &[tar.clone()]).await;
+    registry.push("app", "v1", std::slice::from_ref(&tar)).await;
     let name = format!("{}/app:v1", registry.host);
     let tenant = world.tenant().await;
     world.pull(&tenant, &name).await.expect("pull");

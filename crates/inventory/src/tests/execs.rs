@@ -45,7 +45,7 @@ async fn the_end_of_an_exec_is_final(pool: PgPool) {
     let (view, container, exec) = (world.view(), world.place("web").await, ExecId::random());
     view.add_exec(&container, &exec, &spec()).await.unwrap();
     view.observe_exec(&seen(&world, &container, &exec, true, 0)).await.unwrap();
-    assert_eq!(view.live_execs(&container).await.unwrap(), [exec.clone()]);
+    assert_eq!(view.live_execs(&container).await.unwrap(), std::slice::from_ref(&exec));
     view.observe_exec(&seen(&world, &container, &exec, false, 3)).await.unwrap();
     view.observe_exec(&seen(&world, &container, &exec, true, 0)).await.unwrap();
     let record = view.exec(&exec).await.unwrap();

@@ -243,12 +243,13 @@ async fn creates_and_removals_under_one_name_never_block_each_other(pool: PgPool
             for _ in 0..15 {
                 let new = world.new_container("shared");
                 let outcome = world.inventory.reserve(&new, world.hosts[n % 2]).await;
-                if outcome.is_ok() {
-                    let seen = super::observed(world.tenant.id, &new.id, 1, domain::Status::Running);
-                    world.view().observe(&seen).await.unwrap();
-                    assert!(world.view().forget(&new.id).await.unwrap());
-                } else {
-                    assert!(matches!(failed(outcome.unwrap_err()), Error::Conflict(_)));
+                match outcome {
+                    Ok(_) => {
+                        let seen = super::observed(world.tenant.id, &new.id, 1, domain::Status::Running);
+                        world.view().observe(&seen).await.unwrap();
+                        assert!(world.view().forget(&new.id).await.unwrap());
+                    }
+                    Err(error) => assert!(matches!(failed(error), Error::Conflict(_))),
                 }
             }
         }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Scratch, collect};
 use crate::stdio::{ExecPipes, ExecStreams, Stdin};
 
-const BOTH: ExecStreams = ExecStreams { stdin: false, stdout: true, stderr: true };
+const BOTH: ExecStreams = ExecStreams { stdin: false, stdout: true, stderr: true, tty: false };
 const MIB: usize = 1 << 20;
 
 /// A process with its streams at the FIFOs, as the shim would connect it.

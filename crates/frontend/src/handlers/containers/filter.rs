@@ -84,7 +84,7 @@ impl Filter {
         Ok(Self {
             all: all || filters.has("status"),
             exited: exited.collect::<Result<_>>()?,
-            names: filters.get("name").iter().map(Name::of).collect(),
+            names: filters.get("name").iter().map(|name| Name::of(name)).collect(),
             filters,
             ..Self::default()
         })
@@ -170,8 +170,8 @@ impl Filter {
 }
 
 impl Name {
-    fn of(value: &String) -> Self {
-        Self { text: value.clone(), pattern: Regex::new(value).ok() }
+    fn of(value: &str) -> Self {
+        Self { text: value.to_owned(), pattern: Regex::new(value).ok() }
     }
 
     /// With and without the slash that Docker's names have.
