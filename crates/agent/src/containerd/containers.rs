@@ -27,6 +27,8 @@ const STATE: &str = "wharfinger.state";
 pub struct NewRecord<'a> {
     pub id: &'a str,
     pub labels: HashMap<String, String>,
+    /// The runtime spec as JSON, where it is known already; else an update must bring it before the start.
+    pub spec: Option<Vec<u8>>,
     /// JSON.
     pub accepted: Vec<u8>,
     /// JSON.
@@ -53,8 +55,8 @@ impl Containerd {
             id: new.id.to_owned(),
             labels: new.labels,
             runtime: Some(Runtime { name: RUNTIME.to_owned(), options: None }),
-            // The real one follows at start, when its namespaces are known; containerd refuses a record without one.
-            spec: Some(Any { type_url: SPEC_TYPE.to_owned(), value: b"{}".to_vec() }),
+            // containerd refuses a record without one.
+            spec: Some(Any { type_url: SPEC_TYPE.to_owned(), value: new.spec.unwrap_or_else(|| b"{}".to_vec()) }),
             snapshotter: SNAPSHOTTER.to_owned(),
             snapshot_key: new.id.to_owned(),
             extensions: [extension(ACCEPTED, new.accepted), extension(STATE, new.state)].into(),

@@ -156,6 +156,13 @@ impl Engine {
     ) {
         turn.run = Some(Run { pid, since: Instant::now(), health: None });
         drop(turn);
+        if !container.status().is_running() {
+            // The predecessor died between the start and the note of it: somebody wanted this run.
+            container.change(|state| {
+                state.wanted = true;
+                state.observation.started_at = Some(exit.at);
+            });
+        }
         self.ended(container, pid, exit).await;
     }
 

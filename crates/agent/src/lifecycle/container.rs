@@ -59,6 +59,8 @@ pub struct Turn {
     pub backoff: Backoff,
     /// The snapshot's mounts as containerd gives them.
     pub mounts: Vec<Mount>,
+    /// The record has the runtime spec of the next run.
+    pub declared: bool,
 }
 
 /// A task that exists.

@@ -51,10 +51,13 @@ impl Engine {
     async fn make(&self, container: &Container, turn: &mut Turn) -> Result<()> {
         let accepted = &container.accepted;
         let state = container.state();
+        let spec = self.spec_ahead(container)?;
+        turn.declared = spec.is_some();
         let record = NewRecord {
             id: container.id(),
             labels: [("tenant".to_owned(), accepted.tenant.to_string()), ("name".to_owned(), accepted.name.clone())]
                 .into(),
+            spec,
             accepted: rpc::to_json(accepted),
             state: rpc::to_json(&state),
         };

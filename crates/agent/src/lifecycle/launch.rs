@@ -1,8 +1,7 @@
 //! A run begins: sandbox, runtime spec, task, and a waiter for its end.
 //!
-//! The order matters. The record says `wanted` before there is a task, so that an agent that comes back knows whose
-//! task it finds. The waiter is asked for before the command runs, so that no exit is too fast for it. An exit that
-//! comes while this still holds the turn waits for it.
+//! The order matters. The record has its runtime spec before there is a task. The waiter is asked for before the command
+//! runs, so that no exit is too fast for it. An exit that comes while this still holds the turn waits for it.
 
 use std::{
     collections::HashMap,
@@ -12,7 +11,7 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{Error, Observation, Result, Status};
+use domain::{Digest, Error, Observation, Result, Status};
 
 use super::{
     Container, Engine,
@@ -27,9 +26,9 @@ use crate::{
     stdio,
 };
 
-/// `/etc/passwd` and `/etc/group` of images, by topmost layer.
+/// `/etc/passwd` and `/etc/group` of images, by topmost chain id.
 #[derive(Default)]
-pub(super) struct AccountsCache(Mutex<HashMap<PathBuf, Arc<Accounts>>>);
+pub(super) struct AccountsCache(Mutex<HashMap<Digest, Arc<Accounts>>>);
 
 /// Images whose accounts are kept.
 const ACCOUNTS_MAX: usize = 256;
@@ -74,7 +73,7 @@ impl Engine {
         let (sandbox, root) = tokio::join!(self.sandbox(container), self.root(container, turn));
         let (sandbox, (rootfs, user)) = (sandbox?, root?);
         laps.lap("sandbox");
-        self.declare(container, &sandbox, &user).await?;
+        self.declare(container, turn, &sandbox, user).await?;
         laps.lap("declare");
         let pid = self.create_task(container, turn, rootfs).await?;
         laps.lap("create");
@@ -105,59 +104,84 @@ impl Engine {
         Ok(sandbox)
     }
 
-    /// The root file system as the tenant sees it, and the ids of its user.
-    async fn root(&self, container: &Container, turn: &mut Turn) -> Result<(Vec<Mount>, User)> {
+    /// The root file system as the tenant sees it; and its user, unless the record's spec has it already.
+    async fn root(&self, container: &Container, turn: &mut Turn) -> Result<(Vec<Mount>, Option<User>)> {
         let accepted = &container.accepted;
         if turn.mounts.is_empty() {
             turn.mounts = self.containerd.mounts(container.id()).await?;
         }
         let snapshots = snapshots_dir(&turn.mounts)?;
         let view = self.idmap.view(accepted.tenant, accepted.uid_base, "snapshots", Path::new(&snapshots)).await?;
-        let accounts = self.accounts(&turn.mounts).await?;
-        let user = accounts.resolve(&accepted.spec.process.user, &accepted.spec.process.group_add)?;
+        let layers = layers(&turn.mounts);
+        // A container that wrote to its own /etc may have other users than its image.
+        let own_accounts = layers.first().is_none_or(|upper| upper.join("etc").exists());
+        let user = match turn.declared && !own_accounts {
+            true => None,
+            false => Some(self.user(container, layers, own_accounts).await?),
+        };
         Ok((idmap::rewrite(&turn.mounts, &snapshots, &view), user))
     }
 
-    async fn accounts(&self, mounts: &[Mount]) -> Result<Arc<Accounts>> {
-        let layers = layers(mounts);
-        let Some(upper) = layers.first().cloned() else { return Ok(Arc::default()) };
-        let key = layers.get(1).cloned();
-        // A container that wrote to its own /etc is read afresh.
-        let unchanged = !upper.join("etc").exists();
-        let known = |cache: &AccountsCache| Some(cache.lock().get(key.as_ref()?)?.clone());
-        if unchanged && let Some(known) = known(&self.accounts) {
-            return Ok(known);
-        }
-        let read = tokio::task::spawn_blocking(move || Arc::new(Accounts::of_layers(&layers)));
-        let accounts = read.await.map_err(|e| Error::because("accounts of an image", e))?;
-        if unchanged && let Some(key) = key {
+    async fn user(&self, container: &Container, layers: Vec<PathBuf>, own_accounts: bool) -> Result<User> {
+        let spec = &container.accepted.spec;
+        let key = spec.image.chain_ids().pop().filter(|_| !own_accounts);
+        let known = key.as_ref().and_then(|key| self.accounts.get(key));
+        let accounts = match known {
+            Some(known) => known,
+            None => {
+                let read = tokio::task::spawn_blocking(move || Arc::new(Accounts::of_layers(&layers)));
+                read.await.map_err(|e| Error::because("accounts of an image", e))?
+            }
+        };
+        if let Some(key) = key {
             self.accounts.keep(key, accounts.clone());
         }
-        Ok(accounts)
+        accounts.resolve(&spec.process.user, &spec.process.group_add)
     }
 
-    /// The record gets its runtime spec, and says that a run is wanted.
-    async fn declare(&self, container: &Container, sandbox: &Sandbox, user: &User) -> Result<()> {
+    /// The runtime spec at create, where nothing must be read for it: saves the start an update of the record.
+    pub(super) fn spec_ahead(&self, container: &Container) -> Result<Option<Vec<u8>>> {
         let accepted = &container.accepted;
-        let spec = spec::build(
-            &accepted.spec,
-            &Context {
-                tenant: accepted.tenant,
-                id: container.id(),
-                uid_base: accepted.uid_base,
-                user,
-                user_ns: &sandbox.user_ns,
-                net_ns: &sandbox.net_ns,
-                dir: &container.dir,
-                cgroup_parent: &self.config.cgroup_parent,
-                helpers: &self.config.helpers,
-                volumes: &[],
-            },
-        )?;
-        let state = container.state();
+        let known = accepted.spec.image.chain_ids().pop().and_then(|key| self.accounts.get(&key));
+        // A user that does not exist is the start's error, as with dockerd.
+        let process = &accepted.spec.process;
+        let Some(Ok(user)) = known.map(|a| a.resolve(&process.user, &process.group_add)) else { return Ok(None) };
+        self.spec(container, &self.network.paths(&accepted.id), &user).map(Some)
+    }
+
+    fn spec(&self, container: &Container, sandbox: &Sandbox, user: &User) -> Result<Vec<u8>> {
+        let accepted = &container.accepted;
+        let context = Context {
+            tenant: accepted.tenant,
+            id: container.id(),
+            uid_base: accepted.uid_base,
+            user,
+            user_ns: &sandbox.user_ns,
+            net_ns: &sandbox.net_ns,
+            dir: &container.dir,
+            cgroup_parent: &self.config.cgroup_parent,
+            helpers: &self.config.helpers,
+            volumes: &[],
+        };
+        spec::build(&accepted.spec, &context).map(|spec| rpc::to_json(&spec))
+    }
+
+    /// The record gets the runtime spec, and says that a run is wanted. A spec that was written ahead is good for every
+    /// run with the same user; the wish is then stored with the start (adoption takes a task for a wish).
+    async fn declare(
+        &self,
+        container: &Container,
+        turn: &mut Turn,
+        sandbox: &Sandbox,
+        user: Option<User>,
+    ) -> Result<()> {
+        let Some(user) = user else { return Ok(()) };
+        let spec = self.spec(container, sandbox, &user)?;
         let mut stored = container.stored.lock().await;
-        self.containerd.update_record(container.id(), rpc::to_json(&state), Some(rpc::to_json(&spec))).await?;
+        let state = container.state();
+        self.containerd.update_record(container.id(), rpc::to_json(&state), Some(spec)).await?;
         *stored = state.observation.generation;
+        turn.declared = true;
         Ok(())
     }
 
@@ -267,11 +291,15 @@ impl std::fmt::Display for Laps {
 }
 
 impl AccountsCache {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PathBuf, Arc<Accounts>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Arc<Accounts>>> {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn keep(&self, key: PathBuf, accounts: Arc<Accounts>) {
+    fn get(&self, key: &Digest) -> Option<Arc<Accounts>> {
+        self.lock().get(key).cloned()
+    }
+
+    fn keep(&self, key: Digest, accounts: Arc<Accounts>) {
         let mut cache = self.lock();
         if cache.len() >= ACCOUNTS_MAX {
             cache.clear();
