@@ -56,7 +56,9 @@ impl Accounts {
             let mut fields = line.split(':');
             let name = fields.next()?;
             let gid = fields.nth(1)?.parse().ok()?;
-            let members = fields.next().unwrap_or_default().split(',').map(|m| m.trim().to_owned()).collect();
+            // An empty list has no member, not one without a name: nobody is called "" but an unknown number.
+            let members = fields.next().unwrap_or_default().split(',').map(str::trim).filter(|m| !m.is_empty());
+            let members = members.map(str::to_owned).collect();
             Some((name.to_owned(), gid, members))
         });
         Self { users: users.collect(), groups: groups.collect() }
