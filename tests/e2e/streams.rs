@@ -53,6 +53,15 @@ fn a_hundred_mebibytes_through_attach_and_exec() {
 }
 
 #[test]
+fn a_slow_client_of_an_exec_loses_nothing() {
+    let t = Tenant::new("attach");
+    t.docker(&["run", "-d", "--name", "x1", "busybox", "sleep", "1000"]).ok();
+    let dd = "dd if=/dev/zero bs=1M count=8 2>/dev/null";
+    let out = t.shell(&format!("docker exec x1 sh -c '{dd}' | (sleep 5; wc -c)")).ok();
+    assert_eq!(out.trim(), "8388608", "the process ended long before its client read");
+}
+
+#[test]
 fn a_stopped_container_cannot_be_attached() {
     let t = Tenant::new("attach");
     t.docker(&["create", "--name", "s1", "busybox", "true"]).ok();

@@ -180,7 +180,11 @@ impl Reporter {
         let engine = self.engine.upgrade().ok_or_else(|| Error::internal("the agent is stopping"))?;
         let mut batch = self.reports.gather();
         batch.containers.retain(|o| o.removed);
-        batch.containers.extend(engine.all().iter().map(|c| c.observation()));
+        batch.containers.extend(engine.all().iter().map(|c| match c.is_made() {
+            true => c.observation(),
+            // Nothing was seen of it yet: only that it is on its way.
+            false => Observation { generation: 0, ..c.observation() },
+        }));
         batch.complete = true;
         Ok(batch)
     }

@@ -85,7 +85,7 @@ impl Engine {
         match started {
             Ok(pid) => {
                 self.report_exec(container, &start.id, true, pid, 0);
-                let exited = self.watch_exec(container, &start.id, pid);
+                let exited = self.watch_exec(container, &start.id, pid, Some(pipes.ended()));
                 Ok(Running { pid, pipes, exited })
             }
             Err(error) => {
@@ -153,7 +153,16 @@ impl Engine {
     }
 
     /// Cancelled, with the code, when the process has ended; over restarts of containerd.
-    fn watch_exec(self: &Arc<Self>, container: &Arc<Container>, exec: &ExecId, pid: u32) -> Exited {
+    ///
+    /// The process is deleted only when its streams are `drained`: the shim gives a reader 2 s after the deletion and then
+    /// drops what a slow client has not taken.
+    fn watch_exec(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        exec: &ExecId,
+        pid: u32,
+        drained: Option<CancellationToken>,
+    ) -> Exited {
         let exited = Exited::default();
         let (engine, container, exec, end) = (self.clone(), container.clone(), exec.clone(), exited.clone());
         tokio::spawn(async move {
@@ -165,15 +174,18 @@ impl Engine {
                     Err(_) => tokio::time::sleep(RETRY).await,
                 }
             };
-            engine.exec_ended(&container, &exec, pid, code).await;
+            engine.report_exec(&container, &exec, false, pid, code);
             *end.code.lock().unwrap_or_else(|p| p.into_inner()) = code;
             end.token.cancel();
+            if let Some(drained) = drained {
+                drained.cancelled().await;
+            }
+            engine.delete_ended(&container, &exec).await;
         });
         exited
     }
 
-    async fn exec_ended(&self, container: &Container, exec: &ExecId, pid: u32, code: i32) {
-        self.report_exec(container, exec, false, pid, code);
+    async fn delete_ended(&self, container: &Container, exec: &ExecId) {
         self.execs.lock().remove(exec.as_str());
         if let Err(error) = self.containerd.delete_exec(container.id(), exec.as_str()).await {
             tracing::debug!(exec = exec.as_str(), error = error.operator_text(), "ended exec");
@@ -188,7 +200,10 @@ impl Engine {
             return;
         }
         let engine = self.clone();
-        tokio::spawn(async move { engine.exec_ended(&container, &id, 0, exit.code).await });
+        tokio::spawn(async move {
+            engine.report_exec(&container, &id, false, 0, exit.code);
+            engine.delete_ended(&container, &id).await;
+        });
     }
 
     /// Execs of an earlier agent: their directories name them, and their shim still knows how they ended.
@@ -197,7 +212,7 @@ impl Engine {
         for entry in std::fs::read_dir(&execs).into_iter().flatten().flatten() {
             let Some(id) = entry.file_name().to_str().and_then(|n| n.parse::<ExecId>().ok()) else { continue };
             self.execs.lock().insert(id.to_string());
-            self.watch_exec(container, &id, 0);
+            self.watch_exec(container, &id, 0, None);
         }
         crate::stdio::drain_leftovers(&execs);
     }

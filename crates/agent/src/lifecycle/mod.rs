@@ -120,10 +120,10 @@ impl Engine {
         self.containers.read().unwrap_or_else(|p| p.into_inner()).get(id).cloned()
     }
 
-    /// Every container, for reports.
+    /// Every container, also one that is being made: a complete report must hold it, or its row would count as forgotten.
     pub fn all(&self) -> Vec<Arc<Container>> {
         let containers = self.containers.read().unwrap_or_else(|p| p.into_inner());
-        containers.values().filter(|c| c.is_made()).cloned().collect()
+        containers.values().cloned().collect()
     }
 
     /// The one in the map under this id: `container`, unless there was one before.
