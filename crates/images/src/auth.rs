@@ -40,21 +40,26 @@ impl fmt::Debug for Secret {
 /// Docker's `AuthConfig`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct RegistryAuth {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub username: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub password: Secret,
     /// base64 of `user:password`, from clients that pass on their configuration file.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     auth: Secret,
     /// A refresh token, which a token realm takes instead of a password.
-    #[serde(default, rename = "identitytoken")]
+    #[serde(default, deserialize_with = "or_nothing", rename = "identitytoken")]
     pub identity_token: Secret,
     /// A bearer token for the registry itself.
-    #[serde(default, rename = "registrytoken")]
+    #[serde(default, deserialize_with = "or_nothing", rename = "registrytoken")]
     pub registry_token: Secret,
-    #[serde(default, rename = "serveraddress")]
+    #[serde(default, deserialize_with = "or_nothing", rename = "serveraddress")]
     pub server_address: String,
+}
+
+/// SDKs write `null` for what they do not have.
+fn or_nothing<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl RegistryAuth {
@@ -147,6 +152,10 @@ mod tests {
             assert!(RegistryAuth::from_header(empty).expect(empty).is_none(), "{empty}");
         }
         assert!(RegistryAuth::from_header("!!").is_err());
+        let with_nulls = encode(
+            r#"{"username":"u","password":"p","auth":null,"email":null,"serveraddress":null,"identitytoken":null}"#,
+        );
+        assert_eq!(RegistryAuth::from_header(&with_nulls).expect("valid").expect("some").username, "u");
     }
 
     #[test]
