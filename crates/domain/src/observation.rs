@@ -28,6 +28,9 @@ pub struct Observation {
     pub finished_at: Option<DateTime<Utc>>,
     pub restart_count: u32,
     pub health: Option<Health>,
+    /// Bytes that it has written on top of its image, as last measured; None: not measured since the last observation.
+    #[serde(default)]
+    pub size_rw_bytes: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,7 +30,7 @@ use domain::TenantId;
 use sqlx::PgPool;
 
 pub use blob::Blob;
-pub use container::{Container, ContainerSummary};
+pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;
 pub use image::{Image, NewImage};
 pub use network::Network;

@@ -6,7 +6,8 @@ macro_rules! summary_columns {
         "c.tenant_id, c.id, c.name, c.host_id, h.facts->>'endpoint' AS host_endpoint,
         h.seen_at > now() - interval '15 seconds' AS host_reachable,
         c.image_id, c.image_reference, c.command, c.network_mode, c.labels, c.generation, c.status, c.pid, c.exit_code,
-        c.oom_killed, c.error, c.started_at, c.finished_at, c.restart_count, c.health, c.created_at,
+        c.oom_killed, c.error, c.started_at, c.finished_at, c.restart_count, c.health, c.size_rw_bytes,
+        c.exposed_ports, c.created_at,
         (SELECT json_agg(json_build_object(
             'network', n.id, 'network_name', n.name, 'vni', n.vni, 'subnet', n.subnet::text, 'gateway', host(n.gateway),
             'address', host(e.address), 'mac', e.mac, 'interface', e.interface,

@@ -76,6 +76,7 @@ impl From<&Observation> for v1::Observation {
                 .as_ref()
                 .map(|h| String::from_utf8_lossy(&to_json(h)).into_owned())
                 .unwrap_or_default(),
+            size_rw_bytes: o.size_rw_bytes,
         }
     }
 }
@@ -103,6 +104,7 @@ impl TryFrom<v1::Observation> for Observation {
             finished_at: o.finished_at.as_ref().map(datetime).transpose()?,
             restart_count: o.restart_count,
             health,
+            size_rw_bytes: o.size_rw_bytes,
         })
     }
 }

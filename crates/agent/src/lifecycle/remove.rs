@@ -96,6 +96,7 @@ impl Engine {
             finished_at: Some(Utc::now()),
             restart_count: 0,
             health: None,
+            size_rw_bytes: None,
         });
         Done::already(observation)
     }

@@ -45,6 +45,7 @@ impl State {
             finished_at: None,
             restart_count: 0,
             health: None,
+            size_rw_bytes: None,
         };
         Self { observation, wanted: false, last_exit: None }
     }

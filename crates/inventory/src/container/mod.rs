@@ -6,6 +6,7 @@ mod list;
 mod observe;
 mod rename;
 mod row;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 pub(crate) use find::prefix_range;
 pub(crate) use forget::forget;
 pub(crate) use observe::observe;
+pub use update::{Claim, Update};
 
 /// One container with everything that `inspect` and the verbs need.
 #[derive(Debug, Clone)]
@@ -59,5 +61,7 @@ pub struct ContainerSummary {
     pub labels: BTreeMap<String, String>,
     pub observation: Observation,
     pub endpoints: Vec<Endpoint>,
+    /// `80/tcp` and so on, out of its `Config`.
+    pub exposed_ports: Vec<String>,
     pub created_at: DateTime<Utc>,
 }

@@ -16,7 +16,8 @@ const OBSERVE: &str = "WITH t AS (
         RETURNING id
     )
     UPDATE containers c SET generation = $3, status = $4, pid = $5, exit_code = $6, oom_killed = $7, error = $8,
-        started_at = $9, finished_at = $10, restart_count = $11, health = $12, missing_since = NULL
+        started_at = $9, finished_at = $10, restart_count = $11, health = $12,
+        size_rw_bytes = coalesce($13, c.size_rw_bytes), missing_since = NULL
     FROM t WHERE c.tenant_id = t.id AND c.id = $2 AND c.generation < $3";
 
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM containers WHERE tenant_id = $1 AND id = $2)";
@@ -59,6 +60,7 @@ pub(crate) async fn observe(db: impl PgExecutor<'_>, o: &Observation) -> sqlx::R
         .bind(o.finished_at)
         .bind(o.restart_count.cast_signed())
         .bind(o.health.as_ref().map(Json))
+        .bind(o.size_rw_bytes)
         .execute(db)
         .await
         .map(|_| ())

@@ -33,6 +33,8 @@ pub(super) struct SummaryRow {
     finished_at: Option<DateTime<Utc>>,
     restart_count: i32,
     health: Option<Json<Health>>,
+    size_rw_bytes: Option<i64>,
+    exposed_ports: Vec<String>,
     endpoints: Option<Json<Vec<Endpoint>>>,
     created_at: DateTime<Utc>,
 }
@@ -79,8 +81,10 @@ impl TryFrom<SummaryRow> for ContainerSummary {
                 finished_at: row.finished_at,
                 restart_count: row.restart_count.unsigned_abs(),
                 health: row.health.map(|h| h.0),
+                size_rw_bytes: row.size_rw_bytes,
             },
             endpoints: row.endpoints.map(|e| e.0).unwrap_or_default(),
+            exposed_ports: row.exposed_ports,
             created_at: row.created_at,
             id,
         })

@@ -88,11 +88,15 @@ async fn an_observation_comes_back_as_it_was_stored(pool: PgPool) {
         finished_at: at,
         restart_count: 3,
         health: Some(domain::Health { status: domain::HealthStatus::Unhealthy, failing_streak: 2, log: vec![] }),
+        size_rw_bytes: Some(4096),
         ..observed(view.id(), &id, 5, Status::Restarting)
     };
     view.observe(&seen).await.unwrap();
     assert_eq!(view.container("web").await.unwrap().observation, seen);
     assert_eq!(view.containers().await.unwrap()[0].observation, seen);
+    // Who has not measured does not know better.
+    view.observe(&observed(view.id(), &id, 6, Status::Exited)).await.unwrap();
+    assert_eq!(view.container("web").await.unwrap().observation.size_rw_bytes, Some(4096));
 }
 
 #[sqlx::test(migrations = "../../migrations")]

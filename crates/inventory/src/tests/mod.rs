@@ -7,6 +7,7 @@ mod hosts;
 mod images;
 mod ingest;
 mod reservations;
+mod updates;
 
 use std::{collections::BTreeMap, sync::atomic::AtomicU32};
 
@@ -180,5 +181,6 @@ pub(crate) fn observed(tenant: TenantId, container: &ContainerId, generation: u6
         finished_at: None,
         restart_count: 0,
         health: None,
+        size_rw_bytes: None,
     }
 }

@@ -32,8 +32,10 @@ fn container(name: &str, age_s: i64, status: Status) -> ContainerSummary {
             finished_at: (status == Status::Exited).then_some(now),
             restart_count: 0,
             health: None,
+            size_rw_bytes: None,
         },
         endpoints: Vec::new(),
+        exposed_ports: Vec::new(),
         created_at: now - TimeDelta::seconds(age_s),
     }
 }
