@@ -110,12 +110,7 @@ struct Verdict {
 impl TenantView {
     /// Takes what `wanted` is more than the container has. `was` is its `HostConfig` as it was read. None: it has changed
     /// since, or another update is under way; read it again. `Forbidden` over quota, `NoCapacity` where its host is full.
-    pub async fn begin_update(
-        &self,
-        id: &ContainerId,
-        was: &RawValue,
-        wanted: &Resources,
-    ) -> Result<Option<Claim>> {
+    pub async fn begin_update(&self, id: &ContainerId, was: &RawValue, wanted: &Resources) -> Result<Option<Claim>> {
         let token = Uuid::new_v4();
         let until: DateTime<Utc> = Utc::now() + CLAIM;
         let query = || {

@@ -62,10 +62,7 @@ async fn what_is_too_much_is_refused_by_its_name_and_changes_nothing(pool: PgPoo
     assert!(matches!(update(&world, "web", 5000, 100 * MIB).await, Err(Error::NoCapacity(_))));
     world.inventory.set_quota(world.tenant.id, Some(200 * MIB), Some(1000), None).await.unwrap();
     let error = update(&world, "web", 100, 250 * MIB).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "quota exceeded: memory: 150MiB more asked for, 100MiB of 200MiB left (quota)"
-    );
+    assert_eq!(error.to_string(), "quota exceeded: memory: 150MiB more asked for, 100MiB of 200MiB left (quota)");
     assert!(matches!(update(&world, "web", 2000, 100 * MIB).await, Err(Error::Forbidden(_))));
     assert_eq!((used(&world).await, free(&world).await), ((100, 100), (3996, 3900)));
     // Below what it has, a tenant over its quota may always go.
@@ -84,11 +81,8 @@ async fn a_failed_host_gives_back_what_was_taken(pool: PgPool) {
     let world = World::new(pool, 1).await;
     world.place("web").await;
     let (view, web) = (world.view(), world.view().container("web").await.unwrap());
-    let claim: Claim = view
-        .begin_update(&web.id, &web.docker_host_config, &resources(&web, 1000, 900 * MIB))
-        .await
-        .unwrap()
-        .unwrap();
+    let claim: Claim =
+        view.begin_update(&web.id, &web.docker_host_config, &resources(&web, 1000, 900 * MIB)).await.unwrap().unwrap();
     assert_eq!((used(&world).await, free(&world).await), ((900, 1000), (3196, 3000)));
     // Meanwhile nobody else may.
     assert!(view.begin_update(&web.id, &web.docker_host_config, &web.spec.resources).await.unwrap().is_none());
