@@ -8,7 +8,7 @@ use super::{MIB, World, raw};
 use crate::{Claim, Container, Update};
 
 fn resources(container: &Container, cpu_millis: i64, memory_bytes: i64) -> Resources {
-    Resources { cpu_millis, memory_bytes, ..container.spec.resources }
+    Resources { cpu_millis, memory_bytes, ..container.spec.resources.clone() }
 }
 
 /// What the frontend does, with a host that answers at once.
@@ -20,7 +20,7 @@ async fn update(world: &World, name: &str, cpu_millis: i64, memory_bytes: i64) -
         return Ok(false);
     };
     let mut spec = container.spec.clone();
-    spec.resources = wanted;
+    spec.resources = wanted.clone();
     let shown = format!(r#"{{"NetworkMode":"bridge","Memory":{memory_bytes},"NanoCpus":{cpu_millis}000000}}"#);
     view.finish_update(&claim, &wanted, Some(&Update { spec, docker_host_config: raw(&shown) })).await?;
     Ok(true)
