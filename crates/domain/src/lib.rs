@@ -6,6 +6,7 @@
 pub mod amount;
 pub mod endpoint;
 pub mod error;
+pub mod event;
 pub mod exec;
 pub mod health;
 pub mod host;
@@ -23,6 +24,7 @@ pub mod tenant;
 
 pub use endpoint::Endpoint;
 pub use error::{Error, Kind, Result};
+pub use event::{Event, EventType, Happening};
 pub use exec::{ExecRecord, ExecSpec};
 pub use health::{Health, HealthStatus, Healthcheck, ProbeResult};
 pub use host::{Host, HostFacts, HostState};

@@ -12,7 +12,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{Inventory, failure};
+use crate::{Inventory, event, failure};
 
 /// A caller that gets no connection within this answers 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,7 +52,7 @@ impl Inventory {
             .connect_with(options)
             .await
             .map_err(|e| failure::translate("connect to the database", e))?;
-        Ok(Self { pool })
+        Ok(Self { bell: event::Bell::hang(pool.clone()), pool })
     }
 
     /// Brings the schema up to date; several processes may do so at once.
@@ -60,7 +60,9 @@ impl Inventory {
         sqlx::migrate!("../../migrations")
             .run(&self.pool)
             .await
-            .map_err(|cause| Error::because("migrate the database", cause))
+            .map_err(|cause| Error::because("migrate the database", cause))?;
+        let adopted = sqlx::query(event::ADOPT).execute(&self.pool).await;
+        adopted.map(|_| ()).map_err(|cause| failure::translate("adopt the events of another server", cause))
     }
 
     /// One round trip: is the database there?

@@ -11,6 +11,7 @@ mod blob;
 mod connect;
 mod container;
 mod credential;
+mod event;
 mod exec;
 mod failure;
 mod host;
@@ -32,6 +33,7 @@ use sqlx::PgPool;
 pub use blob::Blob;
 pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;
+pub use event::{Listener, Recorded, Span, Window};
 pub use image::{Image, NewImage};
 pub use network::Network;
 pub use reaper::{Lost, Unfinished};
@@ -42,19 +44,21 @@ pub use usage::Usage;
 #[derive(Clone, Debug)]
 pub struct Inventory {
     pub(crate) pool: PgPool,
+    pub(crate) bell: event::Bell,
 }
 
 /// The records of one tenant. Another tenant's object and a missing one look the same from here. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TenantView {
     pub(crate) pool: PgPool,
+    pub(crate) bell: event::Bell,
     pub(crate) id: TenantId,
 }
 
 impl Inventory {
     /// The only door to a tenant's rows. No query yet: a tenant that does not exist has no rows.
     pub fn tenant(&self, id: TenantId) -> TenantView {
-        TenantView { pool: self.pool.clone(), id }
+        TenantView { pool: self.pool.clone(), bell: self.bell.clone(), id }
     }
 }
 

@@ -33,3 +33,12 @@ macro_rules! image_columns {
 }
 
 pub(crate) use image_columns;
+
+/// The database's clock in Unix nanoseconds.
+macro_rules! now_ns {
+    () => {
+        "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint"
+    };
+}
+
+pub(crate) use now_ns;
