@@ -16,8 +16,8 @@ use crate::{Container, ContainerSummary, TenantView, failure, sql::now_ns};
 
 pub(crate) use bell::Bell;
 pub use bell::Listener;
-pub use read::{Recorded, Span, Window};
 pub(crate) use read::ADOPT;
+pub use read::{Recorded, Span, Window};
 
 /// An exec's command may be as long as a request.
 const ACTION_MAX_BYTES: usize = 8 << 10;
