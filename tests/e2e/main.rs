@@ -4,6 +4,7 @@
 //! so that tests run side by side and no test can see another's objects.
 
 mod bad_input;
+mod connections;
 mod exec;
 mod images;
 mod isolation;
@@ -16,3 +17,5 @@ mod run;
 mod streams;
 mod survive;
 mod system;
+mod unsupported;
+mod websocket;

@@ -4,11 +4,17 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 fn coordinate(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: these tests are started by tests/run"))
@@ -169,8 +175,7 @@ impl Tenant {
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> (u16, String) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-        runtime.block_on(async {
+        block_on(async {
             let mut request = self
                 .client()
                 .request(method.parse().expect("method"), format!("{}{path}", self.endpoint.replace("tcp:", "https:")));
@@ -193,6 +198,30 @@ impl Tenant {
             .expect("client")
     }
 
+    /// A connection of the tenant's, for what no HTTP client would send.
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
+        let read = |name: &str| std::fs::read(Path::new(&self.certs).join(name)).expect("certificate file");
+        let certificates =
+            |pem: &[u8]| CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().expect("PEM");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(certificates(&read("ca.pem")));
+        let key = PrivateKeyDer::from_pem_slice(&read("key.pem")).expect("PEM");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions").with_root_certificates(roots);
+        let config = config.with_client_auth_cert(certificates(&read("cert.pem")), key).expect("identity");
+        let address = self.address();
+        let host = address.rsplit_once(':').expect("host and port").0.trim_matches(['[', ']']);
+        let name = ServerName::try_from(host.to_owned()).expect("a server's name");
+        let socket = TcpStream::connect(&address).await.expect("the endpoint listens");
+        TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("a TLS handshake")
+    }
+
+    /// `host:port` of the endpoint.
+    pub(crate) fn address(&self) -> String {
+        self.endpoint.replace("tcp://", "")
+    }
+
     /// The `message` of an error body.
     #[track_caller]
     pub(crate) fn refused(&self, method: &str, path: &str, body: &str) -> (u16, String) {
@@ -206,6 +235,11 @@ impl Drop for Tenant {
     fn drop(&mut self) {
         let _ = self.shell("docker rm -f $(docker ps -aq) 2>/dev/null");
     }
+}
+
+/// Runs `work` to its end on a runtime of its own.
+pub(crate) fn block_on<F: Future>(work: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime").block_on(work)
 }
 
 /// Polls until `condition` holds; panics after `seconds`.

@@ -18,23 +18,24 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, UPGRADE},
 };
 use hyper::{ext::ReasonPhrase, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
 use rpc::{request_id::REQUEST_ID, v1};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
-    net::TcpStream,
     sync::mpsc,
 };
-use tokio_rustls::server::TlsStream;
 use tonic::{Status, Streaming};
 use tracing::Instrument;
 
-use crate::{server::Connection, socket::DeathWatch};
+use crate::{
+    server::{ClientIo, Connection},
+    socket::DeathWatch,
+    websocket,
+};
 
 /// What one read takes from the client.
 const READ_BYTES: usize = 64 << 10;
 /// How long a client may go on sending after our output has ended, before the connection is closed on it.
-const LINGER: Duration = Duration::from_secs(5);
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
 
 /// Pieces of input between the client's connection and the agent's stream.
 pub(crate) const INPUT_PIECES: usize = 4;
@@ -97,6 +98,13 @@ impl Takeover {
         }
     }
 
+    /// Sends `switching`, the answer to a WebSocket's handshake, and lets the session's bytes follow in frames.
+    pub(crate) fn respond_in_frames(self, switching: Response, session: Session) -> Result<Response> {
+        let upgrade = self.upgrade.ok_or_else(|| Error::invalid("this connection cannot become a WebSocket"))?;
+        spawn(self.connection, upgrade, Work::WebSocket(Box::new(session)));
+        Ok(switching)
+    }
+
     /// The headers of a session, then one text and the end: how dockerd says that an exec could not start.
     pub(crate) fn respond_with_text(self, terms: &Terms, text: String) -> Response {
         let content_type = content_type(terms.tty, terms.version);
@@ -145,6 +153,7 @@ pub(crate) fn streamed(content_type: HeaderValue, body: Body) -> Response {
 
 enum Work {
     Session(Box<Session>),
+    WebSocket(Box<Session>),
     Text(Bytes),
 }
 
@@ -165,17 +174,24 @@ fn spawn(connection: Arc<Connection>, upgrade: OnUpgrade, work: Work) {
 
 async fn take_over(upgrade: OnUpgrade, work: Work) -> std::io::Result<()> {
     let upgraded = upgrade.await.map_err(std::io::Error::other)?;
-    let parts = upgraded
-        .downcast::<TokioIo<TlsStream<TcpStream>>>()
-        .map_err(|_| std::io::Error::other("not a connection of this listener"))?;
-    let stream = parts.io.into_inner();
+    let parts =
+        upgraded.downcast::<ClientIo>().map_err(|_| std::io::Error::other("not a connection of this listener"))?;
+    let stream = parts.io.into_inner().into_inner();
     let watch = DeathWatch::new(stream.get_ref().0)?;
-    let (reader, writer) = tokio::io::split(stream);
-    let client = Client { reader, early: parts.read_buf, writer };
     tokio::select! {
-        outcome = client.serve(work) => outcome,
+        outcome = serve(stream, parts.read_buf, work) => outcome,
         () = watch.died() => Err(std::io::ErrorKind::ConnectionReset.into()),
     }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin>(stream: S, early: Bytes, work: Work) -> std::io::Result<()> {
+    let (text, session) = match work {
+        Work::WebSocket(session) => return websocket::serve(stream, early, *session).await,
+        Work::Session(session) => (Bytes::new(), Some(*session)),
+        Work::Text(text) => (text, None),
+    };
+    let (reader, writer) = tokio::io::split(stream);
+    Client { reader, early, writer }.serve(&text, session).await
 }
 
 struct Client<S> {
@@ -186,14 +202,11 @@ struct Client<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send> Client<S> {
-    async fn serve(mut self, work: Work) -> std::io::Result<()> {
-        match work {
-            Work::Text(text) => self.writer.write_all(&text).await?,
-            Work::Session(session) => {
-                let Session { output, input, terms, ended } = *session;
-                let exit_code = self.exchange(output, input, terms).await?;
-                ended(exit_code).await;
-            }
+    async fn serve(mut self, text: &[u8], session: Option<Session>) -> std::io::Result<()> {
+        self.writer.write_all(text).await?;
+        if let Some(Session { output, input, terms, ended }) = session {
+            let exit_code = self.exchange(output, input, terms).await?;
+            ended(exit_code).await;
         }
         self.writer.shutdown().await?;
         // Closing with unread input would reset the connection, and the client could lose what it has not read yet.
@@ -286,7 +299,7 @@ async fn copy_input<R: AsyncRead + Unpin>(reader: &mut R, early: Bytes, input: m
     end_of_input(scanner, input, &terms).await;
 }
 
-fn scan(scanner: &mut Option<Scanner>, piece: Bytes) -> (Bytes, bool) {
+pub(crate) fn scan(scanner: &mut Option<Scanner>, piece: Bytes) -> (Bytes, bool) {
     match scanner {
         Some(scanner) => {
             let fed = scanner.feed(piece);

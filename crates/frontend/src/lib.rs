@@ -13,6 +13,7 @@ mod extract;
 mod handlers;
 mod hijack;
 mod json;
+mod patience;
 mod query;
 mod routes;
 mod serve;
@@ -22,6 +23,7 @@ mod socket;
 mod state;
 mod stream;
 mod version;
+mod websocket;
 
 pub use config::Config;
 use domain::Result;

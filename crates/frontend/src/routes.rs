@@ -66,8 +66,8 @@ fn system_rows() -> Vec<Row> {
         unbuilt(Method::POST, "/build"),
         unbuilt(Method::POST, "/build/prune"),
         unbuilt(Method::POST, "/build/cancel"),
-        unbuilt(Method::POST, "/session"),
-        unbuilt(Method::POST, "/grpc"),
+        read_post("/session", system::sessions::not_offered),
+        read_post("/grpc", system::sessions::not_offered),
     ]
 }
 
@@ -91,7 +91,7 @@ fn container_rows() -> Vec<Row> {
         post("/containers/{id}/pause", containers::pause::pause),
         post("/containers/{id}/unpause", containers::unpause::unpause),
         read_post("/containers/{id}/attach", containers::attach::attach), // a viewer may watch; stdin is checked there
-        unbuilt(Method::GET, "/containers/{id}/attach/ws"),
+        get("/containers/{id}/attach/ws", containers::attach_ws::attach_ws),
         read_post("/containers/{id}/wait", containers::wait::wait),
         delete("/containers/{id}", containers::remove::remove),
         unbuilt(Method::HEAD, "/containers/{id}/archive"),
@@ -99,9 +99,9 @@ fn container_rows() -> Vec<Row> {
         unbuilt(Method::PUT, "/containers/{id}/archive"),
         unbuilt(Method::POST, "/containers/prune"),
         unbuilt(Method::POST, "/commit"),
-        unbuilt(Method::GET, "/containers/{id}/checkpoints"),
-        unbuilt(Method::POST, "/containers/{id}/checkpoints"),
-        unbuilt(Method::DELETE, "/containers/{id}/checkpoints/{checkpoint}"),
+        row(Method::GET, "/containers/{id}/checkpoints", system::checkpoints::disabled),
+        row(Method::POST, "/containers/{id}/checkpoints", system::checkpoints::disabled),
+        row(Method::DELETE, "/containers/{id}/checkpoints/{checkpoint}", system::checkpoints::disabled),
     ]
 }
 
@@ -158,16 +158,16 @@ fn network_rows() -> Vec<Row> {
 fn plugin_rows() -> Vec<Row> {
     vec![
         get("/plugins", system::plugins::list),
-        unbuilt(Method::GET, "/plugins/privileges"),
-        unbuilt(Method::POST, "/plugins/pull"),
-        unbuilt(Method::GET, "/plugins/{name}/json"),
-        unbuilt(Method::DELETE, "/plugins/{name}"),
-        unbuilt(Method::POST, "/plugins/{name}/enable"),
-        unbuilt(Method::POST, "/plugins/{name}/disable"),
-        unbuilt(Method::POST, "/plugins/{name}/upgrade"),
-        unbuilt(Method::POST, "/plugins/create"),
-        unbuilt(Method::POST, "/plugins/{name}/push"),
-        unbuilt(Method::POST, "/plugins/{name}/set"),
+        get("/plugins/privileges", system::plugins::not_installable),
+        read_post("/plugins/pull", system::plugins::not_installable),
+        read_post("/plugins/create", system::plugins::not_installable),
+        get("/plugins/{name}/json", system::plugins::not_found),
+        row(Method::DELETE, "/plugins/{name}", system::plugins::not_found),
+        read_post("/plugins/{name}/enable", system::plugins::not_found),
+        read_post("/plugins/{name}/disable", system::plugins::not_found),
+        read_post("/plugins/{name}/upgrade", system::plugins::not_found),
+        read_post("/plugins/{name}/push", system::plugins::not_found),
+        read_post("/plugins/{name}/set", system::plugins::not_found),
     ]
 }
 
@@ -175,9 +175,6 @@ fn plugin_rows() -> Vec<Row> {
 fn swarm_rows() -> Vec<Row> {
     let one = [
         (Method::GET, "/swarm"),
-        (Method::POST, "/swarm/init"),
-        (Method::POST, "/swarm/join"),
-        (Method::POST, "/swarm/leave"),
         (Method::POST, "/swarm/update"),
         (Method::GET, "/swarm/unlockkey"),
         (Method::POST, "/swarm/unlock"),
@@ -205,7 +202,13 @@ fn swarm_rows() -> Vec<Row> {
         (Method::DELETE, "/configs/{id}"),
         (Method::POST, "/configs/{id}/update"),
     ];
-    one.into_iter().map(|(method, path)| row(method, path, system::swarm::not_a_manager)).collect()
+    let manager = one.into_iter().map(|(method, path)| row(method, path, system::swarm::not_a_manager));
+    let node = [
+        read_post("/swarm/init", system::swarm::not_offered),
+        read_post("/swarm/join", system::swarm::not_offered),
+        read_post("/swarm/leave", system::swarm::not_part_of_a_swarm),
+    ];
+    manager.chain(node).collect()
 }
 
 fn get<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {

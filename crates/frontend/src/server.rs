@@ -1,6 +1,7 @@
 //! The listener of the Docker endpoint: TLS with client certificates, then HTTP/1.1 with upgrades.
 //!
-//! Timeouts at each stage, so that no client holds a place for nothing: 5 s for the handshake, 10 s for a request's head.
+//! Timeouts at each stage, so that no client holds a place for nothing: 5 s for the handshake, 10 s for a request's head
+//! (`patience`, which lets a connection rest between its requests).
 //! A plain HTTP request on this port gets the answer that Go's server gives. `half_close` stays off: as with dockerd, a
 //! client that closes its side of a connection while it waits for an answer has given it up (its `wait` or `logs -f` ends);
 //! an upgraded connection is no longer hyper's, and half-closes freely.
@@ -15,7 +16,7 @@ use std::{
 
 use domain::{Error, Result};
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use identity::Gate;
 use images::{BlobStore, Images, Registries, RegistrySettings};
 use inventory::Inventory;
@@ -33,6 +34,7 @@ use crate::{
     blobs,
     config::Config,
     handlers::system::info::KnownCapacity,
+    patience::{Counted, Patience},
     routes,
     serve::{self, Door},
     snapshot::Snapshots,
@@ -41,7 +43,6 @@ use crate::{
 };
 
 const HANDSHAKE: Duration = Duration::from_secs(5);
-const HEADERS: Duration = Duration::from_secs(10);
 /// How long running requests and streams may go on after a shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How often the credential of an open connection is looked at, whatever streams over it. The gate asks the inventory once
@@ -49,6 +50,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 const RECHECK: Duration = Duration::from_millis(250);
 /// Request line and headers together; more is 431.
 const HEAD_MAX_BYTES: usize = 64 << 10;
+
+/// What hyper serves, and hands out again when a connection is taken over.
+pub(crate) type ClientIo = TokioIo<Counted<TlsStream<TcpStream>>>;
 
 /// What a request's handlers may know of its connection.
 pub(crate) struct Connection {
@@ -192,9 +196,11 @@ async fn serve_http(
         let answer = serve::answer(door.clone(), connection.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
+    let patience = Patience::default();
+    let (stream, timer) = patience.over(stream);
     let http = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .timer(timer)
+        .header_read_timeout(patience.head())
         .max_buf_size(HEAD_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

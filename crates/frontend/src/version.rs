@@ -7,13 +7,17 @@ use docker_api::version::ApiVersion;
 use domain::{Error, Result};
 use http::{Method, Uri, uri::PathAndQuery};
 
-/// Suffixes of `/images/{name}/...`; anything else belongs to the name.
-const IMAGE_VERBS: [(&Method, &str); 5] = [
+/// Suffixes of `/images/{name}/...` and `/plugins/{name}/...`; anything else belongs to the name.
+const VERBS: [(&Method, &str); 9] = [
     (&Method::GET, "/json"),
     (&Method::GET, "/history"),
     (&Method::GET, "/get"),
     (&Method::POST, "/push"),
     (&Method::POST, "/tag"),
+    (&Method::POST, "/enable"),
+    (&Method::POST, "/disable"),
+    (&Method::POST, "/upgrade"),
+    (&Method::POST, "/set"),
 ];
 
 /// Splits `/v1.44/info` into the version and `/info`; the newest version where there is no prefix. A version that we do
@@ -35,7 +39,7 @@ fn prefix(path: &str) -> Option<(&str, &str)> {
 
 /// The URI that the router sees: without its version, with one segment for an image's name.
 pub(crate) fn routed(method: &Method, uri: &Uri, path: &str) -> Option<Uri> {
-    let escaped = escape_image(method, path);
+    let escaped = escape_name(method, path);
     let path = escaped.as_deref().unwrap_or(path);
     if path == uri.path() {
         return None;
@@ -47,13 +51,10 @@ pub(crate) fn routed(method: &Method, uri: &Uri, path: &str) -> Option<Uri> {
     PathAndQuery::try_from(text).ok().map(Uri::from)
 }
 
-fn escape_image(method: &Method, path: &str) -> Option<String> {
-    let (noun, name) = match (path.strip_prefix("/images/"), path.strip_prefix("/distribution/")) {
-        (Some(name), _) => ("/images/", name),
-        (_, Some(name)) => ("/distribution/", name),
-        _ => return None,
-    };
-    let suffix = IMAGE_VERBS.iter().find(|(m, suffix)| *m == method && name.ends_with(suffix)).map_or("", |(_, s)| s);
+fn escape_name(method: &Method, path: &str) -> Option<String> {
+    let noun = ["/images/", "/distribution/", "/plugins/"].into_iter().find(|noun| path.starts_with(noun))?;
+    let name = path.strip_prefix(noun)?;
+    let suffix = VERBS.iter().find(|(m, suffix)| *m == method && name.ends_with(suffix)).map_or("", |(_, s)| s);
     let name = name.strip_suffix(suffix)?;
     name.contains('/').then(|| format!("{noun}{}{suffix}", name.replace('/', "%2F")))
 }

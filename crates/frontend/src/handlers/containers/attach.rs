@@ -27,34 +27,64 @@ pub(crate) async fn attach(
     params: Params,
     mut request: Request,
 ) -> Answer {
-    params.only(&KNOWN)?;
-    let detach_keys = detach_keys::parse(params.get("detachKeys").unwrap_or_default());
-    let detach_keys = detach_keys.map_err(|e| Error::invalid(e.to_string()))?;
-    let mut target = Target::find(&app, &caller, &id).await?;
-    let stdin = params.flag("stdin") && target.container.spec.stdin_open;
-    if stdin && !caller.tenant.role().can_write() {
-        return Err(Error::forbidden("the role viewer may not attach to stdin").into());
-    }
-    check_status(&target.container)?;
+    let wish = Wish::of(&params)?;
+    let target = Target::find(&app, &caller, &id).await?;
+    let attachment = Attachment::of(wish, target, &caller)?;
     let headers = request.headers().clone();
     let takeover = Takeover::of(&headers, request.extensions_mut())?;
-    let terms = Terms {
-        stdin,
-        tty: target.container.spec.process.tty,
-        close_stdin: target.container.spec.stdin_once && !target.container.spec.process.tty,
-        detach_keys,
-        version: caller.version,
-    };
-    let start = v1::AttachStart {
-        container: Some(target.key.clone()),
-        stdin,
-        stdout: params.flag("stdout"),
-        stderr: params.flag("stderr"),
-        logs: params.flag("logs"),
-        stream: params.flag("stream"),
-    };
-    let session = open(&mut target.agent, start, terms).await?;
-    Ok(takeover.respond(session))
+    Ok(takeover.respond(attachment.open().await?))
+}
+
+/// What the query asks for.
+pub(super) struct Wish {
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+    logs: bool,
+    stream: bool,
+    detach_keys: Vec<u8>,
+}
+
+impl Wish {
+    pub(super) fn of(params: &Params) -> Result<Self> {
+        params.only(&KNOWN)?;
+        let detach_keys = detach_keys::parse(params.get("detachKeys").unwrap_or_default());
+        Ok(Self {
+            stdin: params.flag("stdin"),
+            stdout: params.flag("stdout"),
+            stderr: params.flag("stderr"),
+            logs: params.flag("logs"),
+            stream: params.flag("stream"),
+            detach_keys: detach_keys.map_err(|e| Error::invalid(e.to_string()))?,
+        })
+    }
+}
+
+/// A wish that may be granted.
+pub(super) struct Attachment {
+    target: Target,
+    start: v1::AttachStart,
+    terms: Terms,
+}
+
+impl Attachment {
+    pub(super) fn of(wish: Wish, target: Target, caller: &Caller) -> Result<Self> {
+        let spec = &target.container.spec;
+        let stdin = wish.stdin && spec.stdin_open;
+        if stdin && !caller.tenant.role().can_write() {
+            return Err(Error::forbidden("the role viewer may not attach to stdin"));
+        }
+        check_status(&target.container)?;
+        let Wish { stdout, stderr, logs, stream, detach_keys, .. } = wish;
+        let tty = spec.process.tty;
+        let terms = Terms { stdin, tty, close_stdin: spec.stdin_once && !tty, detach_keys, version: caller.version };
+        let start = v1::AttachStart { container: Some(target.key.clone()), stdin, stdout, stderr, logs, stream };
+        Ok(Self { target, start, terms })
+    }
+
+    pub(super) async fn open(mut self) -> Result<Session, ApiError> {
+        open(&mut self.target.agent, self.start, self.terms).await
+    }
 }
 
 async fn open(agent: &mut rpc::Agent, start: v1::AttachStart, terms: Terms) -> Result<Session, ApiError> {

@@ -1,6 +1,7 @@
 //! `/containers`.
 
 pub(crate) mod attach;
+pub(crate) mod attach_ws;
 pub(crate) mod create;
 mod filter;
 pub(crate) mod inspect;

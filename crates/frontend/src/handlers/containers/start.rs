@@ -12,6 +12,7 @@ use super::verb::{DEADLINE, Target, within};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
+    handlers::system::checkpoints,
     json,
     query::Params,
     state::App,
@@ -58,7 +59,7 @@ async fn store_failure(target: &Target) {
 fn check(params: &Params, headers: &HeaderMap) -> Result<(), Error> {
     params.only(&["detachKeys", "checkpoint", "checkpoint-dir"])?;
     if params.filled("checkpoint").is_some() || params.filled("checkpoint-dir").is_some() {
-        return Err(Error::unsupported("checkpoints are not supported by this endpoint yet"));
+        return Err(Error::unsupported(checkpoints::DISABLED));
     }
     // Docker's bound: an object that says something has at least 7 characters.
     let length: u64 = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0);

@@ -7,6 +7,16 @@ pub(crate) mod start;
 
 use domain::{Error, ExecId, Kind, Result, Status};
 use inventory::Container;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A strict parse that leaves out the fields that clients send undocumented, and that have no effect in dockerd either.
+fn parse_without<T: DeserializeOwned>(mut body: Value, idle: impl Fn(&str, &Value) -> bool) -> Result<T> {
+    if let Value::Object(fields) = &mut body {
+        fields.retain(|name, value| !idle(name, value));
+    }
+    crate::extract::parse(&rpc::to_json(&body))
+}
 
 /// What is no id names nothing: the same 404 as an unknown one.
 fn parse_id(reference: &str) -> Result<ExecId> {

@@ -13,11 +13,12 @@ use futures::StreamExt as _;
 use http::StatusCode;
 use inventory::{Container, TenantView};
 use rpc::v1::{self, exec_input};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::{check_status, parse_id};
+use super::{check_status, parse_id, parse_without};
 use crate::{
     error::Answer,
     extract::{Caller, OptionalJson, Reference},
@@ -40,8 +41,8 @@ pub(crate) async fn start(
 ) -> Answer {
     let headers = request.headers().clone();
     let takeover = Takeover::of(&headers, request.extensions_mut())?;
-    let OptionalJson(body) = OptionalJson::<ExecStartConfig>::from_request(request, &app).await?;
-    let body = body.unwrap_or_default();
+    let OptionalJson(body) = OptionalJson::<Value>::from_request(request, &app).await?;
+    let body = body.map(parse).transpose()?.unwrap_or_default();
     let id = parse_id(&reference)?;
     let rows = app.rows(&caller.tenant);
     let record = rows.claim_exec(&id).await?;
@@ -56,6 +57,11 @@ pub(crate) async fn start(
         Ok(started) => Ok(takeover.respond(started.session(rows, terms))),
         Err(error) => failed(&rows, &record, error, detach, takeover, &terms).await,
     }
+}
+
+/// bollard sends the size of its own buffer.
+fn parse(body: Value) -> Result<ExecStartConfig> {
+    parse_without(body, |name, value| name == "OutputCapacity" && (value.is_u64() || value.is_null()))
 }
 
 /// A process that runs, with its stream.
@@ -191,5 +197,18 @@ async fn failed(
                 false => Ok(takeover.respond_with_text(terms, format!("{error}\r\n"))),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_own_buffer_is_none_of_our_business() {
+        let parse = |text: &str| parse(crate::extract::parse(text.as_bytes()).expect("JSON"));
+        let body = parse(r#"{"Detach":true,"Tty":false,"OutputCapacity":100}"#).expect("valid");
+        assert_eq!(body.detach, Some(true));
+        assert!(parse(r#"{"OutputCapacity":"x"}"#).is_err() && parse(r#"{"Bogus":1}"#).is_err());
     }
 }

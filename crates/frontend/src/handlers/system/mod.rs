@@ -1,7 +1,9 @@
-//! The endpoint itself: `/_ping`, `/version`, `/info`, and what it says of plugins and Swarm.
+//! The endpoint itself: `/_ping`, `/version`, `/info`, and what it says of plugins, Swarm, checkpoints and BuildKit sessions.
 
+pub(crate) mod checkpoints;
 pub(crate) mod info;
 pub(crate) mod ping;
 pub(crate) mod plugins;
+pub(crate) mod sessions;
 pub(crate) mod swarm;
 pub(crate) mod version;
