@@ -33,7 +33,21 @@ pub struct Config {
     /// Mirrors of Docker Hub.
     #[serde(default)]
     pub registry_mirrors: Vec<String>,
+    /// How long a blob stays that nothing refers to; at least a minute, since work under way counts on it.
+    #[serde(default = "default_grace")]
+    pub blob_grace_s: u64,
+    /// How often such blobs are looked for; 0: by other frontends.
+    #[serde(default = "default_collect")]
+    pub blob_collect_s: u64,
     pub ready_file: Option<PathBuf>,
+}
+
+fn default_grace() -> u64 {
+    3600
+}
+
+fn default_collect() -> u64 {
+    300
 }
 
 fn default_connections() -> u32 {

@@ -7,6 +7,7 @@
 #![recursion_limit = "256"]
 
 mod blobs;
+mod collector;
 mod config;
 mod error;
 mod extract;

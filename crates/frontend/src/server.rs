@@ -31,7 +31,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    blobs,
+    blobs, collector,
     config::Config,
     handlers::system::info::KnownCapacity,
     patience::{Counted, Patience},
@@ -71,6 +71,7 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> Result<(
     let internal = bind(app.config.internal_listen).await?;
     let tasks = TaskTracker::new();
     let blobs = tokio::spawn(blobs::serve(app.clone(), internal, shutdown.clone()));
+    tokio::spawn(collector::run(app.clone(), shutdown.clone()));
     announce(&app)?;
     let door = Arc::new(Door { router: routes::router(app.clone()), app });
     accept(&door, &listener, TlsAcceptor::from(tls), &tasks, &shutdown).await;
@@ -89,7 +90,7 @@ async fn assemble(config: Config) -> Result<App> {
         insecure: config.insecure_registries.clone(),
         mirrors: config.registry_mirrors.clone(),
     })?;
-    let blobs = BlobStore::open(&config.blob_store)?;
+    let blobs = BlobStore::open(&config.blob_store)?.with_ledger(inventory.clone());
     Ok(App::new(Parts {
         gate: Gate::new(inventory.clone()),
         channels: Channels::new(config.tls.clone()),

@@ -11,6 +11,7 @@
 mod archive;
 mod auth;
 pub mod changes;
+mod collect;
 mod config;
 mod import;
 mod layer;
@@ -32,6 +33,7 @@ use inventory::Inventory;
 
 pub use archive::Loaded;
 pub use auth::{RegistryAuth, Secret};
+pub use collect::Collected;
 pub use platform::Platform;
 pub use progress::Progress;
 pub use pull::Pulled;
@@ -41,15 +43,17 @@ pub use store::BlobStore;
 /// What can be done with images. Cheap to clone; all clones share the transfers that are under way.
 #[derive(Clone)]
 pub struct Images {
+    inventory: Inventory,
     store: BlobStore,
     registries: Registries,
     flights: Arc<pull::Flights>,
 }
 
 impl Images {
-    /// `_inventory` is reached through each call's tenant.
-    pub fn new(_inventory: Inventory, store: BlobStore, registries: Registries) -> Self {
-        Self { store, registries, flights: Arc::default() }
+    /// `store`: what `inventory` speaks of.
+    pub fn new(inventory: Inventory, store: BlobStore, registries: Registries) -> Self {
+        let store = store.with_ledger(inventory.clone());
+        Self { inventory, store, registries, flights: Arc::default() }
     }
 
     /// Bytes of each layer's uncompressed tar.

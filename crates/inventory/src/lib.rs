@@ -8,6 +8,7 @@
 //! and two transactions never wait for each other in a circle. `tenants.revision` counts up in each of them.
 
 mod blob;
+mod collect;
 mod connect;
 mod container;
 mod credential;
@@ -31,10 +32,11 @@ use domain::TenantId;
 use sqlx::PgPool;
 
 pub use blob::Blob;
+pub use collect::{BlobClaim, GRACE_LEAST};
 pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;
 pub use event::{Listener, Recorded, Span, Window};
-pub use image::{Image, NewImage};
+pub use image::{Image, NewImage, Removed};
 pub use network::Network;
 pub use reaper::{Lost, Unfinished};
 pub use reserve::{Neighbour, Placing, Presence, ReserveError, Reserved};

@@ -50,6 +50,9 @@ impl Images {
         };
         let mut loaded = Vec::new();
         for (image, references) in images {
+            if !self.secure(&image.layers).await? {
+                return Err(Error::unavailable("the archive's layers do not stay in the store, try again"));
+            }
             tenant.put_image(&image).await?;
             let id = image.id;
             loaded.extend(references.iter().map(|r| Loaded { id: id.clone(), reference: Some(r.clone()) }));

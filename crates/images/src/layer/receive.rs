@@ -27,7 +27,7 @@ where
 {
     let mut upload = store.upload().await?;
     let inspection = pass(stream, Some(&mut upload)).await?;
-    let (digest, size_bytes) = upload.commit(expected).await?;
+    let (digest, size_bytes) = upload.commit(expected, Some(&inspection)).await?;
     store.note_facts(&digest, &inspection).await?;
     Ok(Received { digest, size_bytes, inspection })
 }

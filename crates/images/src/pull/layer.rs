@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::{Digest, Error, ImageRef, Layer, Result};
 use futures::{Stream, StreamExt as _};
-use inventory::TenantView;
+use inventory::{BlobClaim, Inventory, TenantView};
 
 use super::flight::{Flight, Flights};
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) struct Fetching<'a> {
+    pub(crate) inventory: &'a Inventory,
     pub(crate) store: &'a BlobStore,
     pub(crate) flights: &'a Flights,
     pub(crate) tenant: &'a TenantView,
@@ -78,11 +79,21 @@ impl Fetching<'_> {
         if !self.stored(blob).await? {
             return self.fetch(&flight, blob, id).await;
         }
+        // Others' references may go at any moment: from here on it stays for us.
+        self.claim(blob).await?;
+        if !self.stored(blob).await? {
+            return self.fetch(&flight, blob, id).await;
+        }
         if self.store.came_from(&blob.digest, self.reference.domain()).await? {
             self.repository.shows_blob(&blob.digest).await.map_err(|t| t.about(self.reference))?;
             return layer::facts(self.store, &blob.digest).await;
         }
         self.fetch(&flight, blob, id).await
+    }
+
+    async fn claim(&self, blob: &Blob) -> Result<()> {
+        let claim = BlobClaim { digest: blob.digest.clone(), size_bytes: blob.size_bytes, diff: None };
+        self.inventory.claim_blobs(&[claim]).await
     }
 
     /// While another pull fetches the blob, its bytes are shown as ours.

@@ -22,6 +22,7 @@ use resolve::{Resolved, resolve};
 use crate::{
     Images,
     auth::RegistryAuth,
+    collect::all_stored,
     config::Config,
     manifest::{Blob, CONFIG_MAX_BYTES},
     platform::Platform,
@@ -29,6 +30,8 @@ use crate::{
     registry,
 };
 
+/// The collector may take a layer that was there when the pull began; a third time would be no accident.
+const TRIES: usize = 3;
 /// As dockerd's default.
 const LAYERS_AT_ONCE: usize = 3;
 
@@ -88,16 +91,33 @@ impl Images {
     ) -> Result<Pulled> {
         let id = from.manifest.config.digest.clone();
         let up_to_date = points_to(tenant, reference, &id).await?;
-        let mut image = match self.known(tenant, &id).await? {
-            Some(known) => known,
-            None => self.fetch(tenant, reference, from, reporter).await?,
-        };
+        let mut image = self.obtain(tenant, reference, from, reporter).await?;
         let repository = reference.familiar_name();
         let tag = reference.tag().filter(|_| reference.digest().is_none());
         image.tags = tag.map(|tag| (repository.clone(), tag.to_owned())).into_iter().collect();
         image.digests = vec![(repository, from.digest.clone(), from.bytes.clone())];
         tenant.put_image(&image).await?;
         Ok(Pulled { id, digest: from.digest.clone(), up_to_date })
+    }
+
+    /// The image with all its layers in the store, and claimed.
+    async fn obtain(
+        &self,
+        tenant: &TenantView,
+        reference: &ImageRef,
+        from: &Resolved,
+        reporter: &Reporter,
+    ) -> Result<NewImage> {
+        for _ in 0..TRIES {
+            let image = match self.known(tenant, &from.manifest.config.digest).await? {
+                Some(known) => known,
+                None => self.fetch(tenant, reference, from, reporter).await?,
+            };
+            if self.secure(&image.layers).await? {
+                return Ok(image);
+            }
+        }
+        Err(Error::unavailable("the image's layers do not stay in the store, try again"))
     }
 
     /// The tenant has the image already, under whatever name, and nothing of it was lost: as dockerd, no layer is asked for.
@@ -107,10 +127,8 @@ impl Images {
             Err(Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        for layer in &image.layers {
-            if self.store.size(&layer.digest).await? != Some(layer.size_bytes) {
-                return Ok(None);
-            }
+        if !all_stored(&self.store, &image.layers).await? {
+            return Ok(None);
         }
         Ok(Some(NewImage {
             id: image.id,
@@ -139,6 +157,7 @@ impl Images {
             return Err(Error::invalid("layers from manifest don't match image configuration"));
         }
         let fetching = Fetching {
+            inventory: &self.inventory,
             store: &self.store,
             flights: &self.flights,
             tenant,

@@ -14,20 +14,24 @@ use std::{
 use bytes::Bytes;
 use domain::{Digest, Error, Kind, Result};
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use inventory::Inventory;
 use object_store::{ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, path::Path};
 
 pub(crate) use upload::Upload;
 
 use crate::layer::Inspection;
 
-/// What a crash left behind is removed when it is so old that no upload can still be writing it.
-const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
+/// What a crash left behind is removed once nobody has written to it for so long: a body or a registry that stands still is
+/// cut much earlier.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 #[derive(Clone)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
     /// Local scratch space, for archives that must be read twice.
     spool: PathBuf,
+    /// Where blobs are claimed before they become visible; without one, nobody collects.
+    ledger: Option<Inventory>,
 }
 
 impl BlobStore {
@@ -42,7 +46,12 @@ impl BlobStore {
         sweep(&spool);
         let local = LocalFileSystem::new_with_prefix(dir).map_err(|e| Error::because("opening the blob store", e))?;
         // The inventory says that a blob is here, durably; so it must be.
-        Ok(Self { store: Arc::new(local.with_fsync(true)), spool })
+        Ok(Self { store: Arc::new(local.with_fsync(true)), spool, ledger: None })
+    }
+
+    /// The store that `inventory` speaks of.
+    pub fn with_ledger(self, inventory: Inventory) -> Self {
+        Self { ledger: Some(inventory), ..self }
     }
 
     pub(crate) fn spool(&self) -> &FsPath {
@@ -59,11 +68,11 @@ impl BlobStore {
         while let Some(chunk) = stream.next().await {
             upload.write(chunk?).await?;
         }
-        upload.commit(Some((digest, size_bytes))).await.map(drop)
+        upload.commit(Some((digest, size_bytes)), None).await.map(drop)
     }
 
     pub(crate) async fn upload(&self) -> Result<Upload> {
-        Upload::start(Arc::clone(&self.store)).await
+        Upload::start(Arc::clone(&self.store), self.ledger.clone()).await
     }
 
     /// Streams a blob; `NotFound` where it is missing.
@@ -95,12 +104,43 @@ impl BlobStore {
         }
     }
 
-    /// Idempotent.
+    /// The blob, and what is known of it. Idempotent.
     pub async fn delete(&self, digest: &Digest) -> Result<()> {
-        match self.store.delete(&blob_path(digest)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(failed(e, digest)),
+        let origins: Vec<Path> = self
+            .store
+            .list(Some(&Path::from_iter(["origins", digest.hex()])))
+            .map_ok(|found| found.location)
+            .try_collect()
+            .await
+            .map_err(|e| failed(e, digest))?;
+        // The blob last: while it is there, somebody will come to delete it again.
+        for path in origins.iter().chain(&[facts_path(digest), blob_path(digest)]) {
+            match self.store.delete(path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(failed(e, digest)),
+            }
         }
+        Ok(())
+    }
+
+    /// Every blob with its bytes, in no order.
+    pub(crate) fn list(&self) -> BoxStream<'static, Result<(Digest, u64)>> {
+        let blobs = self.store.list(Some(&Path::from_iter(["blobs", "sha256"])));
+        blobs
+            .map_err(unavailable)
+            .try_filter_map(|found| async move {
+                let digest = found.location.filename().and_then(|hex| format!("sha256:{hex}").parse().ok());
+                Ok(digest.map(|digest| (digest, found.size)))
+            })
+            .boxed()
+    }
+
+    /// What crashes left of uploads.
+    pub(crate) fn sweep(&self) {
+        if let Some(root) = self.spool.parent() {
+            sweep(&root.join("uploads"));
+        }
+        sweep(&self.spool);
     }
 
     /// Remembers that `registry` gave us this blob.

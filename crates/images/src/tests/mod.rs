@@ -4,6 +4,7 @@
 
 mod archives;
 mod catalogue;
+mod collect;
 mod fake;
 mod pulls;
 mod registry;

@@ -6,11 +6,14 @@
 mod find;
 mod list;
 mod put;
+mod release;
 mod remove;
 mod tag;
 
 use chrono::{DateTime, Utc};
 use domain::{Digest, Layer};
+
+pub use remove::Removed;
 
 /// What a pull, a load or an import stores.
 #[derive(Debug, Clone)]

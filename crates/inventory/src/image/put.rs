@@ -1,12 +1,12 @@
 //! An image enters the catalogue: blobs, rights, row, digests and tags in one transaction, so that no half of it shows.
 //!
-//! The blobs are in the store before this is called; a crash in between leaves blobs that nobody has a right to, which
-//! garbage collection finds.
+//! The blobs are claimed ([`crate::Inventory::claim_blobs`]) and in the store before this is called; a crash in between leaves
+//! blobs that nobody has a right to, which the collector finds.
 
 use domain::{Error, Kind, Result, TenantId};
 use sqlx::{PgConnection, types::Json};
 
-use super::NewImage;
+use super::{NewImage, release::release};
 use crate::{TenantView, failure};
 
 const BUMP: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
@@ -19,6 +19,9 @@ const BLOBS: &str = "INSERT INTO blobs (digest, size_bytes, diff_id)
     WHERE blobs.diff_id IS NULL AND excluded.diff_id IS NOT NULL";
 const RIGHTS: &str = "INSERT INTO blob_rights (tenant_id, digest)
     SELECT DISTINCT $1::uuid, d FROM unnest($2::text[]) AS d ON CONFLICT DO NOTHING";
+/// The same image may come again with other blobs (compressed otherwise): those of before are let go.
+const OLD_LAYERS: &str = "SELECT ARRAY(SELECT layer->>'digest' FROM jsonb_array_elements(layers) AS layer)
+    FROM images WHERE tenant_id = $1 AND id = $2";
 const IMAGE: &str = "INSERT INTO images (tenant_id, id, config, layers, size_bytes, architecture, os, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (tenant_id, id) DO UPDATE SET layers = excluded.layers, size_bytes = excluded.size_bytes";
@@ -43,7 +46,11 @@ impl TenantView {
             return Ok(false);
         }
         put_blobs(&mut tx, self.id, image).await?;
+        let old: Option<Vec<String>> =
+            sqlx::query_scalar(OLD_LAYERS).bind(self.id.0).bind(image.id.as_str()).fetch_optional(&mut *tx).await?;
         put_row(&mut tx, self.id, image).await?;
+        let replaced = |digest: &String| !image.layers.iter().any(|l| l.digest.as_str() == digest);
+        release(&mut tx, self.id, &old.into_iter().flatten().filter(replaced).collect::<Vec<_>>()).await?;
         put_names(&mut tx, self.id, image).await?;
         tx.commit().await?;
         Ok(true)

@@ -1,35 +1,49 @@
-//! An image leaves the catalogue. Its blobs stay in the store; the tenant's right to those that no other image of it holds
-//! ends. Containers made from it go on: their rows name the layers, which is what a host's right to a blob hangs on.
+//! An image leaves the catalogue, and the tenant's right to blobs that no other image of it holds ends. The blobs themselves
+//! stay until the collector finds that nobody refers to them. Containers made from it go on: they pin what they need.
 
 use domain::{ContainerId, Digest, Result, Status};
 
+use super::release::release;
 use crate::{TenantView, failure};
 
 const USERS: &str = "SELECT id, status FROM containers WHERE tenant_id = $1 AND image_id = $2 ORDER BY created_at, id";
+const BUMP_IF_THERE: &str = "UPDATE tenants SET revision = revision + 1
+    WHERE id = $1 AND EXISTS (SELECT FROM images WHERE tenant_id = $1 AND id = $2)";
+/// What it may have had a right to besides its layers.
+const DOCUMENTS: &str = "SELECT manifest_digest FROM image_digests WHERE tenant_id = $1 AND image_id = $2";
 /// Tags and digests go with the row (ON DELETE CASCADE).
-const REMOVE: &str = "WITH t AS (
-        UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id
-    ), manifests AS MATERIALIZED (
-        SELECT manifest_digest FROM image_digests WHERE tenant_id = $1 AND image_id = $2
-    ), gone AS (
-        DELETE FROM images i USING t WHERE i.tenant_id = t.id AND i.id = $2 RETURNING i.id, i.layers
-    ), loose AS (
-        SELECT id AS digest FROM gone
-        UNION SELECT manifest_digest FROM manifests
-        UNION SELECT layer->>'digest' FROM gone, jsonb_array_elements(gone.layers) AS layer
-    ), dropped AS (
-        DELETE FROM blob_rights r USING loose
-        WHERE r.tenant_id = $1 AND r.digest = loose.digest AND NOT EXISTS (
-            SELECT FROM images i WHERE i.tenant_id = $1 AND i.id <> $2
-              AND i.layers @> jsonb_build_array(jsonb_build_object('digest', loose.digest)))
-    )
-    SELECT count(*) > 0 FROM gone";
+const REMOVE: &str = "DELETE FROM images i WHERE i.tenant_id = $1 AND i.id = $2
+    RETURNING ARRAY(SELECT layer->>'digest' FROM jsonb_array_elements(i.layers) AS layer)";
+
+/// What went with an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Of layers (unpacked) that no image or container of the tenant uses any more.
+    pub freed_bytes: u64,
+}
 
 impl TenantView {
-    /// True if it was there. Whether it may go (tags, containers) is the caller's question.
-    pub async fn remove_image(&self, id: &Digest) -> Result<bool> {
-        let query = || sqlx::query_scalar(REMOVE).bind(self.id.0).bind(id.as_str()).fetch_one(&self.pool);
-        failure::retrying("remove an image", query).await
+    /// None if it was not there. Whether it may go (tags, containers) is the caller's question.
+    pub async fn remove_image(&self, id: &Digest) -> Result<Option<Removed>> {
+        failure::retrying("remove an image", || self.try_remove_image(id)).await
+    }
+
+    async fn try_remove_image(&self, id: &Digest) -> sqlx::Result<Option<Removed>> {
+        let mut tx = self.pool.begin().await?;
+        let bumped = sqlx::query(BUMP_IF_THERE).bind(self.id.0).bind(id.as_str()).execute(&mut *tx).await?;
+        if bumped.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let mut loose: Vec<String> =
+            sqlx::query_scalar(DOCUMENTS).bind(self.id.0).bind(id.as_str()).fetch_all(&mut *tx).await?;
+        let layers: Option<Vec<String>> =
+            sqlx::query_scalar(REMOVE).bind(self.id.0).bind(id.as_str()).fetch_optional(&mut *tx).await?;
+        let Some(layers) = layers else { return Ok(None) };
+        loose.push(id.to_string());
+        loose.extend(layers);
+        let freed_bytes = release(&mut tx, self.id, &loose).await?.unsigned_abs();
+        tx.commit().await?;
+        Ok(Some(Removed { freed_bytes }))
     }
 
     /// The tenant's containers made from it, oldest first.

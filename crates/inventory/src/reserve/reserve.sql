@@ -87,6 +87,12 @@ WITH t AS MATERIALIZED (
         docker_config, docker_host_config, labels, cpu_millis, memory_bytes, created_at)
     SELECT $1, $3, $4, $2, $5, $6, $7, $8, $9::json, $10::json, $11::json, $12::jsonb, $13, $14, $15
     FROM verdict WHERE verdict.ok
+), pinned AS (
+    -- The first container of an image writes, the others only look.
+    INSERT INTO image_pins (tenant_id, image_id, blobs_md5, blobs)
+    SELECT $1, $5, md5(b.blobs::text), b.blobs FROM verdict, (
+        SELECT ARRAY(SELECT layer->>'digest' FROM json_array_elements($9::json->'image'->'layers') AS layer) AS blobs) b
+    WHERE verdict.ok ON CONFLICT DO NOTHING
 ), plugged AS (
     INSERT INTO endpoints (tenant_id, network_id, container_id, endpoint_id, interface, address, mac, aliases)
     SELECT $1, j.network_id, $3, j.endpoint_id, 'eth' || (j.place - 1), j.address,

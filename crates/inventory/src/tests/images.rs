@@ -4,7 +4,7 @@ use sqlx::PgPool;
 use super::{POOL, World, layer};
 use crate::NewImage;
 
-fn image(name: &str, layers: Vec<Layer>) -> NewImage {
+pub(crate) fn image(name: &str, layers: Vec<Layer>) -> NewImage {
     let config = format!("config of {name}").into_bytes();
     let id = Digest::of(&config);
     let manifest = format!("manifest of {name}").into_bytes();
@@ -98,8 +98,9 @@ async fn rights_are_the_tenants_own_and_end_with_the_last_image(pool: PgPool) {
     assert_eq!(stranger.image("one").await.unwrap_err().to_string(), "No such image: one:latest");
     let blob = view.blob(&layer(2).digest).await.unwrap().unwrap();
     assert_eq!((blob.size_bytes, blob.diff_id), (1002, Some(layer(2).diff_id)));
-    assert!(!stranger.remove_image(&one.id).await.unwrap());
-    assert!(view.remove_image(&one.id).await.unwrap() && !view.remove_image(&one.id).await.unwrap());
+    assert!(stranger.remove_image(&one.id).await.unwrap().is_none());
+    assert_eq!(view.remove_image(&one.id).await.unwrap().unwrap().freed_bytes, 1002 + one.config.len() as u64 + one.digests[0].2.len() as u64);
+    assert!(view.remove_image(&one.id).await.unwrap().is_none());
     assert!(view.has_blob_right(&layer(1).digest).await.unwrap(), "the other image holds it");
     assert!(!view.has_blob_right(&layer(2).digest).await.unwrap());
     assert!(!view.has_blob_right(&one.id).await.unwrap());

@@ -20,8 +20,9 @@ pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params
     let (mut deleted, mut reclaimed_bytes) = (Vec::<Value>::new(), 0);
     for image in rows.images().await? {
         if filter.wants(&image)? && rows.image_users(&image.id).await?.is_empty() {
-            reclaimed_bytes += image.size_bytes;
-            deleted.extend(Removal::whole(&rows, image).await?);
+            let (lines, freed_bytes) = Removal::whole(&rows, image).await?;
+            reclaimed_bytes += freed_bytes;
+            deleted.extend(lines);
         }
     }
     let deleted = if deleted.is_empty() { Value::Null } else { Value::Array(deleted) };

@@ -27,7 +27,7 @@ pub(crate) async fn remove(
     params.only(&["force", "noprune", "platforms"])?;
     let rows = app.rows(&caller.tenant);
     let image = rows.image(&name).await?;
-    let mut removal = Removal { rows: &rows, image, force: params.flag("force"), done: Vec::new() };
+    let mut removal = Removal { rows: &rows, image, force: params.flag("force"), done: Vec::new(), freed_bytes: 0 };
     removal.run(&name).await?;
     Ok(json::ok(&removal.done))
 }
@@ -38,14 +38,15 @@ pub(super) struct Removal<'a> {
     image: Image,
     force: bool,
     done: Vec<Value>,
+    freed_bytes: u64,
 }
 
 impl<'a> Removal<'a> {
-    /// For `prune`: everything of an image that nothing uses.
-    pub(super) async fn whole(rows: &'a TenantView, image: Image) -> Result<Vec<Value>> {
-        let mut removal = Self { rows, image, force: false, done: Vec::new() };
+    /// For `prune`: everything of an image that nothing uses, and the bytes that this frees.
+    pub(super) async fn whole(rows: &'a TenantView, image: Image) -> Result<(Vec<Value>, u64)> {
+        let mut removal = Self { rows, image, force: false, done: Vec::new(), freed_bytes: 0 };
         removal.delete().await?;
-        Ok(removal.done)
+        Ok((removal.done, removal.freed_bytes))
     }
 
     async fn run(&mut self, name: &str) -> Result<()> {
@@ -159,7 +160,8 @@ impl<'a> Removal<'a> {
         for (repository, digest) in &self.image.digests {
             self.done.push(json!({ "Untagged": format!("{repository}@{digest}") }));
         }
-        if self.rows.remove_image(&self.image.id).await? {
+        if let Some(removed) = self.rows.remove_image(&self.image.id).await? {
+            self.freed_bytes += removed.freed_bytes;
             self.done.push(json!({ "Deleted": self.image.id }));
             self.tell_layers().await?;
         }
