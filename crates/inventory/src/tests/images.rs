@@ -99,7 +99,10 @@ async fn rights_are_the_tenants_own_and_end_with_the_last_image(pool: PgPool) {
     let blob = view.blob(&layer(2).digest).await.unwrap().unwrap();
     assert_eq!((blob.size_bytes, blob.diff_id), (1002, Some(layer(2).diff_id)));
     assert!(stranger.remove_image(&one.id).await.unwrap().is_none());
-    assert_eq!(view.remove_image(&one.id).await.unwrap().unwrap().freed_bytes, 1002 + one.config.len() as u64 + one.digests[0].2.len() as u64);
+    assert_eq!(
+        view.remove_image(&one.id).await.unwrap().unwrap().freed_bytes,
+        1002 + one.config.len() as u64 + one.digests[0].2.len() as u64
+    );
     assert!(view.remove_image(&one.id).await.unwrap().is_none());
     assert!(view.has_blob_right(&layer(1).digest).await.unwrap(), "the other image holds it");
     assert!(!view.has_blob_right(&layer(2).digest).await.unwrap());
