@@ -11,6 +11,7 @@ mod facts;
 mod grpc;
 mod idmap;
 pub mod images;
+mod layer;
 pub mod lifecycle;
 pub mod network;
 mod passwd;

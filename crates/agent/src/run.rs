@@ -3,11 +3,21 @@
 use std::sync::Arc;
 
 use domain::{Error, Result};
-use rpc::{Channels, v1::agent_server::AgentServer};
+use rpc::{
+    Channels,
+    v1::{agent_server::AgentServer, layers_server::LayersServer},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, containerd::Containerd, facts, grpc::Service, images::Images, lifecycle::Engine, network::Plane, report,
+    Config,
+    containerd::Containerd,
+    facts,
+    grpc::{LayerService, Service},
+    images::Images,
+    lifecycle::Engine,
+    network::Plane,
+    report,
 };
 
 /// A spec with a large environment; the frontends' channels have the same bound.
@@ -55,7 +65,9 @@ async fn serve(engine: &Arc<Engine>, stop: CancellationToken) -> Result<()> {
     bootstrap::ready::announce(config.ready_file.as_deref()).map_err(|e| Error::because("ready file", e))?;
     tracing::info!(listen = %config.listen, host = config.name, "serving");
     let connections = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = rpc::server(&config.tls)?.add_service(service);
+    let server = rpc::server(&config.tls)?
+        .add_service(service)
+        .add_service(LayersServer::new(LayerService::new(engine.clone())));
     // Streams of clients last as long as containers: a stop does not wait for them.
     tokio::select! {
         served = server.serve_with_incoming(connections) => served.map_err(|e| Error::because("gRPC server", e)),

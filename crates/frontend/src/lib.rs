@@ -8,6 +8,7 @@
 
 mod blobs;
 mod collector;
+mod commit;
 mod config;
 mod error;
 mod extract;

@@ -98,7 +98,7 @@ fn container_rows() -> Vec<Row> {
         unbuilt(Method::GET, "/containers/{id}/archive"),
         unbuilt(Method::PUT, "/containers/{id}/archive"),
         unbuilt(Method::POST, "/containers/prune"),
-        unbuilt(Method::POST, "/commit"),
+        post("/commit", containers::commit::commit),
         row(Method::GET, "/containers/{id}/checkpoints", system::checkpoints::disabled),
         row(Method::POST, "/containers/{id}/checkpoints", system::checkpoints::disabled),
         row(Method::DELETE, "/containers/{id}/checkpoints/{checkpoint}", system::checkpoints::disabled),

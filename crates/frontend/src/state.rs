@@ -60,6 +60,12 @@ impl App {
         self.channels.agent(container.host, &container.host_endpoint)
     }
 
+    /// The layers of the container's host; as [`agent`](Self::agent).
+    pub(crate) fn layers(&self, container: &Container) -> Result<rpc::Layers> {
+        self.agent(container)?;
+        self.channels.layers(container.host, &container.host_endpoint)
+    }
+
     /// Asks the schedulers in turn, from the one that answered last, until one can be reached.
     pub(crate) async fn place(&self, container_json: Vec<u8>, deadline: Duration) -> Result<v1::PlaceReply> {
         let endpoints = &self.config.schedulers;

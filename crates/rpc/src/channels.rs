@@ -17,7 +17,10 @@ use tonic::{
 use crate::{
     request_id::Carry,
     tls::{CONNECTION_WINDOW_BYTES, KEEPALIVE, KEEPALIVE_TIMEOUT, STREAM_WINDOW_BYTES, TlsFiles},
-    v1::{agent_client::AgentClient, blobs_client::BlobsClient, scheduler_client::SchedulerClient},
+    v1::{
+        agent_client::AgentClient, blobs_client::BlobsClient, layers_client::LayersClient,
+        scheduler_client::SchedulerClient,
+    },
 };
 
 /// A channel that carries the request id.
@@ -25,6 +28,7 @@ type Wire = InterceptedService<Channel, Carry>;
 pub type Agent = AgentClient<Wire>;
 pub type Scheduler = SchedulerClient<Wire>;
 pub type Blobs = BlobsClient<Wire>;
+pub type Layers = LayersClient<Wire>;
 
 /// How long a connection may take; verbs on a host that is down answer fast.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,6 +52,12 @@ impl Channels {
         Ok(AgentClient::with_interceptor(wire, Carry)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES))
+    }
+
+    /// The layers of `host`'s containers.
+    pub fn layers(&self, host: HostId, endpoint: &str) -> Result<Layers> {
+        let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
+        Ok(LayersClient::with_interceptor(wire, Carry).max_decoding_message_size(MESSAGE_MAX_BYTES))
     }
 
     pub fn scheduler(&self, endpoint: &str) -> Result<Scheduler> {

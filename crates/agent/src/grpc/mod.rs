@@ -3,6 +3,7 @@
 //! A verb runs to its end even when its caller hangs up: half a start is nobody's wish, and the caller will ask again.
 
 mod exec;
+mod layers;
 mod verbs;
 
 use std::{pin::Pin, sync::Arc};
@@ -12,6 +13,8 @@ use futures::{Stream, StreamExt, future};
 use rpc::{Peer, v1};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
+
+pub(crate) use layers::LayerService;
 
 use crate::lifecycle::{Done, Engine, Input, Inputs, Outputs};
 

@@ -119,6 +119,7 @@ impl Engine {
 
     async fn adopt_running(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn, pid: u32, status: Status) {
         let known = container.state();
+        let status = if container.thaw_leftover(pid) { Status::Running } else { status };
         let stdin = container.adopt_stdin();
         stdio_trouble(container, stdin);
         if let Err(error) = self.network.adopt(&sandbox_request(container)).await {

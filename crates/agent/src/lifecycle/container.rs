@@ -18,6 +18,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
+    layer::LayerState,
     restart_policy::Backoff,
     state::{Accepted, State, next_generation},
 };
@@ -50,6 +51,7 @@ pub struct Container {
     starts: Mutex<Option<watch::Sender<u64>>>,
     /// Cancelled when a start failed: attached clients must not wait for a run that never comes.
     failed_start: Mutex<CancellationToken>,
+    pub layer: LayerState,
 }
 
 /// What only the holder of the turn touches.
@@ -87,6 +89,7 @@ impl Container {
             stdin: Mutex::default(),
             starts: Mutex::new(Some(watch::Sender::new(0))),
             failed_start: Mutex::default(),
+            layer: LayerState::default(),
         }
     }
 

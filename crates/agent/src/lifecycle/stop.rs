@@ -86,6 +86,8 @@ impl Engine {
     /// A frozen process gets its signal when it thaws, so a paused container is resumed as dockerd does.
     pub(super) async fn send(&self, container: &Container, _turn: &mut Turn, signal: Signal) -> Result<bool> {
         let there = self.containerd.kill(container.id(), None, signal, false).await?;
+        // Whoever reads its layer reads on; dockerd too resumes what is signalled.
+        container.thaw();
         if there && container.status() == Status::Paused {
             match self.containerd.resume(container.id()).await {
                 // runc thaws what it kills: there may be nobody left to resume.

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod attach_ws;
+pub(crate) mod commit;
 pub(crate) mod create;
 mod filter;
 pub(crate) mod inspect;
