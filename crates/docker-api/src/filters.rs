@@ -13,7 +13,7 @@ pub enum FilterError {
     Malformed(String),
     #[error("invalid filter '{0}'")]
     Unknown(String),
-    #[error("invalid filter '{key}={values:?}'")]
+    #[error("invalid filter '{key}=[{}]'", values.join(" "))]
     Value { key: String, values: Vec<String> },
 }
 

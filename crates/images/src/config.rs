@@ -14,6 +14,8 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) architecture: String,
     #[serde(default)]
+    pub(crate) variant: String,
+    #[serde(default)]
     pub(crate) os: String,
     #[serde(default)]
     pub(crate) created: Option<DateTime<Utc>>,

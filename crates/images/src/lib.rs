@@ -40,6 +40,7 @@ pub use platform::Platform;
 pub use progress::Progress;
 pub use pull::Pulled;
 pub use registry::{Registries, RegistrySettings, login};
+pub use save::{SAVED_MANIFEST_TYPE, saved_manifest};
 pub use store::BlobStore;
 
 /// What can be done with images. Cheap to clone; all clones share the transfers that are under way.

@@ -44,6 +44,11 @@ impl Platform {
         Self { os: os.to_ascii_lowercase(), architecture, variant }
     }
 
+    /// An image of this kind is what was asked for.
+    pub fn is_of(&self, os: &str, architecture: &str, variant: &str) -> bool {
+        self.fits(&Self::of(os, architecture, variant)).is_some()
+    }
+
     /// The entry for this platform; an exact variant before one without, and one without before another.
     pub(crate) fn choose<'a>(&self, entries: &'a [Descriptor]) -> Option<&'a Descriptor> {
         let fit = |d: &&Descriptor| d.platform().as_ref().and_then(|p| self.fitness(p));
@@ -52,7 +57,10 @@ impl Platform {
 
     fn fitness(&self, offered: &oci_spec::image::Platform) -> Option<u8> {
         let variant = offered.variant().clone().unwrap_or_default();
-        let offered = Self::of(&offered.os().to_string(), &offered.architecture().to_string(), &variant);
+        self.fits(&Self::of(&offered.os().to_string(), &offered.architecture().to_string(), &variant))
+    }
+
+    fn fits(&self, offered: &Self) -> Option<u8> {
         if offered.os != self.os || offered.architecture != self.architecture {
             return None;
         }

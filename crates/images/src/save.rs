@@ -2,13 +2,18 @@
 //!
 //! Layers go out as they are stored; `manifest.json` names them, whatever their compression.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use domain::{Digest, Error, ImageRef, Kind, Result};
+use domain::{Digest, Error, ImageRef, Kind, Layer, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use inventory::{Image, TenantView};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::{Images, media, store::BlobStore};
+use crate::{Images, collect::all_stored, config::Config, media, platform::Platform, store::BlobStore};
+
+/// Of [`saved_manifest`].
+pub const SAVED_MANIFEST_TYPE: &str = media::OCI_MANIFEST;
 
 const BLOCK: usize = 512;
 
@@ -24,20 +29,43 @@ enum Part {
 }
 
 impl Images {
-    /// The archive, as it is read. One name that is not the tenant's fails the whole (policy I07): `NotFound`.
-    pub async fn save(&self, tenant: &TenantView, names: &[String]) -> Result<BoxStream<'static, Result<Bytes>>> {
+    /// The archive, as it is read. One name that is not the tenant's fails the whole (policy I07): `NotFound`; so does one
+    /// that is of another platform than `platform`: `Missing`.
+    pub async fn save(
+        &self,
+        tenant: &TenantView,
+        names: &[String],
+        platform: Option<&Platform>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
         let mut saved: Vec<Saved> = Vec::new();
         for name in names {
             for (image, tag) in named(tenant, name).await? {
+                check_platform(&image, platform, name)?;
                 match saved.iter_mut().find(|s| s.image.id == image.id) {
                     Some(known) => known.tags.extend(tag.filter(|t| !known.tags.contains(t))),
                     None => saved.push(Saved { image, tags: tag.into_iter().collect() }),
                 }
             }
         }
+        // What is missing is said now: in the middle of the archive there is no way to.
+        for Saved { image, .. } in &saved {
+            if !all_stored(&self.store, &image.layers).await? {
+                return Err(Error::unavailable(format!("layers of image {} are missing in the store", image.id)));
+            }
+        }
         let store = self.store.clone();
         let parts = stream::iter(parts(&saved)?).then(move |part| write(store.clone(), part)).try_flatten();
         Ok(parts.chain(stream::iter([Ok(Bytes::from_static(&[0; 2 * BLOCK]))])).boxed())
+    }
+}
+
+fn check_platform(image: &Image, platform: Option<&Platform>, name: &str) -> Result<()> {
+    let variant = || Config::parse(&image.config).map(|c| c.variant).unwrap_or_default();
+    match platform {
+        Some(platform) if !platform.is_of(&image.os, &image.architecture, &variant()) => Err(Error::Missing(format!(
+            "image with reference {name} was found but does not provide the specified platform ({platform})"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -68,38 +96,53 @@ async fn named(tenant: &TenantView, name: &str) -> Result<Vec<(Image, Option<Ima
 fn parts(saved: &[Saved]) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     let (mut manifests, mut index) = (Vec::new(), Vec::new());
+    let mut repositories: BTreeMap<String, BTreeMap<String, &str>> = BTreeMap::new();
     for Saved { image, tags } in saved {
         for layer in &image.layers {
             if !parts.iter().any(|p| matches!(p, Part::Blob(d, _) if *d == layer.digest)) {
                 parts.push(Part::Blob(layer.digest.clone(), layer.size_bytes));
             }
         }
-        let manifest = json(&oci_manifest(image))?;
+        let manifest = saved_manifest(image)?;
         index.extend(descriptors(&manifest, tags));
-        parts.push(blob_file(manifest));
-        parts.push(blob_file(image.config.clone()));
+        for document in [manifest, image.config.clone()] {
+            parts.push(Part::File(place_of(&Digest::of(&document)), document));
+        }
+        if let Some(top) = image.layers.last() {
+            for tag in tags {
+                let named = repositories.entry(tag.familiar_name()).or_default();
+                named.insert(tag.tag().unwrap_or_default().to_owned(), top.digest.hex());
+            }
+        }
         manifests.push(json!({
             "Config": place_of(&image.id),
             "RepoTags": tags.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "Layers": image.layers.iter().map(|l| place_of(&l.digest)).collect::<Vec<_>>(),
+            "LayerSources": image.layers.iter().map(|l| (l.diff_id.to_string(), layer(l))).collect::<Map<_, _>>(),
         }));
     }
     let index = json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": index });
     parts.push(Part::File("index.json".to_owned(), json(&index)?));
     parts.push(Part::File("manifest.json".to_owned(), json(&Value::Array(manifests))?));
     parts.push(Part::File("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
+    if !repositories.is_empty() {
+        parts.push(Part::File("repositories".to_owned(), json(&json!(repositories))?));
+    }
     Ok(parts)
 }
 
-fn oci_manifest(image: &Image) -> Value {
-    let layer =
-        |l: &domain::Layer| json!({ "mediaType": oci_type(&l.media_type), "digest": l.digest, "size": l.size_bytes });
-    json!({
+/// The manifest under which an image is saved; the same for the same image.
+pub fn saved_manifest(image: &Image) -> Result<Vec<u8>> {
+    json(&json!({
         "schemaVersion": 2,
-        "mediaType": media::OCI_MANIFEST,
+        "mediaType": SAVED_MANIFEST_TYPE,
         "config": { "mediaType": media::OCI_CONFIG, "digest": image.id, "size": image.config.len() },
         "layers": image.layers.iter().map(layer).collect::<Vec<_>>(),
-    })
+    }))
+}
+
+fn layer(l: &Layer) -> Value {
+    json!({ "mediaType": oci_type(&l.media_type), "digest": l.digest, "size": l.size_bytes })
 }
 
 /// Docker's types are not OCI's, the bytes are.
@@ -124,10 +167,6 @@ fn descriptors(manifest: &[u8], tags: &[ImageRef]) -> Vec<Value> {
         descriptor
     };
     if tags.is_empty() { vec![plain] } else { tags.iter().map(named).collect() }
-}
-
-fn blob_file(bytes: Vec<u8>) -> Part {
-    Part::File(place_of(&Digest::of(&bytes)), bytes)
 }
 
 fn place_of(digest: &Digest) -> String {

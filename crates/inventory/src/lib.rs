@@ -36,7 +36,7 @@ pub use collect::{BlobClaim, GRACE_LEAST};
 pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;
 pub use event::{Listener, Recorded, Span, Window};
-pub use image::{Image, NewImage, Removed};
+pub use image::{Image, LayerSizes, LayerUses, NewImage, Removed};
 pub use network::Network;
 pub use reaper::{Lost, Unfinished};
 pub use reserve::{Neighbour, Placing, Presence, ReserveError, Reserved};

@@ -26,6 +26,7 @@ macro_rules! image_columns {
         "i.id, i.config, i.layers, i.size_bytes, i.architecture, i.os, i.created_at, i.stored_at,
         (SELECT json_agg(json_build_array(t.repository, t.tag) ORDER BY t.repository, t.tag)
          FROM image_tags t WHERE t.tenant_id = i.tenant_id AND t.image_id = i.id) AS tags,
+        (SELECT max(t.tagged_at) FROM image_tags t WHERE t.tenant_id = i.tenant_id AND t.image_id = i.id) AS tagged_at,
         (SELECT json_agg(json_build_array(d.repository, d.manifest_digest) ORDER BY d.repository, d.manifest_digest)
          FROM image_digests d WHERE d.tenant_id = i.tenant_id AND d.image_id = i.id) AS digests,
         (SELECT count(*) FROM containers c WHERE c.tenant_id = i.tenant_id AND c.image_id = i.id) AS containers"

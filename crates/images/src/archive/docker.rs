@@ -32,15 +32,19 @@ pub(super) async fn read(unloading: &mut Unloading<'_>) -> Result<Vec<(NewImage,
     }
     let mut images = Vec::new();
     for item in items {
-        images.push(image(unloading, item).await?);
+        images.extend(image(unloading, item).await?);
     }
     Ok(images)
 }
 
-async fn image(unloading: &mut Unloading<'_>, item: Item) -> Result<(NewImage, Vec<ImageRef>)> {
+/// None: of another platform than the one that was asked for.
+async fn image(unloading: &mut Unloading<'_>, item: Item) -> Result<Option<(NewImage, Vec<ImageRef>)>> {
     let references = references(item.repo_tags.unwrap_or_default())?;
     let bytes = unloading.spool.read(&item.config, CONFIG_MAX_BYTES).await?;
     let config = Config::parse(&bytes)?;
+    if !unloading.wants(&config) {
+        return Ok(None);
+    }
     let names = item.layers.unwrap_or_default();
     let (stated, listed) = (config.diff_ids().len(), names.len());
     if listed > LAYERS_MAX || stated != listed {
@@ -52,7 +56,7 @@ async fn image(unloading: &mut Unloading<'_>, item: Item) -> Result<(NewImage, V
     for (name, diff_id) in names.iter().zip(config.diff_ids()) {
         layers.push(unloading.layer(name, diff_id, None).await?);
     }
-    Ok((new_image(bytes, &config, layers, &references), references))
+    Ok(Some((new_image(bytes, &config, layers, &references), references)))
 }
 
 /// Tags only: a digest cannot be claimed by a file.

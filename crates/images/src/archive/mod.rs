@@ -17,7 +17,9 @@ use crate::{
     Images,
     config::Config,
     layer::{self, Received},
+    platform::Platform,
     progress::{Progress, Reporter},
+    pull,
     store::BlobStore,
 };
 use spool::{Place, Spool};
@@ -30,16 +32,24 @@ pub struct Loaded {
 }
 
 impl Images {
-    /// Images become visible when all of them are sound. `Invalid` says what is wrong with the archive.
+    /// Images become visible when all of them are sound. `Invalid` says what is wrong with the archive. Of an image that is
+    /// there for several platforms, the one for `platform` is taken, by default the hosts'; with `platform`, images of
+    /// others are left out, and an archive that has none for it is `Missing`.
     pub async fn load(
         &self,
         tenant: &TenantView,
         from: impl AsyncRead + Send + Unpin,
+        platform: Option<Platform>,
         progress: mpsc::Sender<Progress>,
     ) -> Result<Vec<Loaded>> {
         let spool = Spool::fill(self.store.spool(), from).await?;
-        let mut unloading =
-            Unloading { spool, store: &self.store, reporter: Reporter::new(progress), received: HashMap::new() };
+        let mut unloading = Unloading {
+            spool,
+            store: &self.store,
+            platform,
+            reporter: Reporter::new(progress),
+            received: HashMap::new(),
+        };
         // docker save writes both; its own index has the names as the user gave them.
         let images = if unloading.spool.find(docker::INDEX).is_some() {
             docker::read(&mut unloading).await?
@@ -48,6 +58,9 @@ impl Images {
         } else {
             return Err(spool::missing(docker::INDEX));
         };
+        if let (true, Some(platform)) = (images.is_empty(), &unloading.platform) {
+            return Err(pull::no_match(platform));
+        }
         let mut loaded = Vec::new();
         for (image, references) in images {
             if !self.secure(&image.layers).await? {
@@ -68,12 +81,20 @@ impl Images {
 struct Unloading<'a> {
     spool: Spool,
     store: &'a BlobStore,
+    /// As asked for.
+    platform: Option<Platform>,
     reporter: Reporter,
     /// By digest as stored, or by name where none is stated: images of one archive share layers.
     received: HashMap<String, (Layer, u64)>,
 }
 
 impl Unloading<'_> {
+    /// The image is of the platform that was asked for, if one was.
+    fn wants(&self, config: &Config) -> bool {
+        let is_of = |p: &Platform| p.is_of(&config.os, &config.architecture, &config.variant);
+        self.platform.as_ref().is_none_or(is_of)
+    }
+
     /// `expected`: what the archive says of the blob itself.
     async fn layer(&mut self, name: &str, diff_id: &Digest, expected: Option<(&Digest, u64)>) -> Result<(Layer, u64)> {
         let place = self.spool.find(name).ok_or_else(|| spool::missing(name))?;

@@ -1,4 +1,9 @@
 //! An OCI image layout: `index.json`, and everything else under `blobs/sha256` by its digest.
+//!
+//! One name may stand there several times, once for each platform, and beside images there are attestations: of what has
+//! one name and states its platform, the best is taken, and what is no image is passed over.
+
+use std::collections::BTreeMap;
 
 use domain::{Digest, Error, ImageRef, Result};
 use inventory::NewImage;
@@ -25,8 +30,9 @@ pub(super) async fn read(unloading: &mut Unloading<'_>) -> Result<Vec<(NewImage,
     let invalid = |e| Error::invalid(format!("invalid archive: {INDEX}: {e}"));
     let index: ImageIndex = serde_json::from_slice(&bytes).map_err(invalid)?;
     let mut images: Vec<(NewImage, Vec<ImageRef>)> = Vec::new();
-    for descriptor in index.manifests() {
-        let (image, references) = image(unloading, descriptor).await?;
+    let platform = unloading.platform.clone().unwrap_or_else(Platform::native);
+    for descriptor in chosen(index.manifests(), &platform)? {
+        let Some((image, references)) = image(unloading, descriptor).await? else { continue };
         // One image under several names has one descriptor for each.
         match images.iter_mut().find(|(known, _)| known.id == image.id) {
             Some((known, names)) => {
@@ -39,11 +45,39 @@ pub(super) async fn read(unloading: &mut Unloading<'_>) -> Result<Vec<(NewImage,
     Ok(images)
 }
 
-async fn image(unloading: &mut Unloading<'_>, descriptor: &Descriptor) -> Result<(NewImage, Vec<ImageRef>)> {
+/// All that state no platform, and of the others one for each name.
+fn chosen<'a>(descriptors: &'a [Descriptor], platform: &Platform) -> Result<Vec<&'a Descriptor>> {
+    let mut chosen: Vec<&Descriptor> = Vec::new();
+    let mut stated: BTreeMap<String, Vec<Descriptor>> = BTreeMap::new();
+    for descriptor in descriptors {
+        match descriptor.platform() {
+            None => chosen.push(descriptor),
+            Some(p) if p.os().to_string() == "unknown" => {} // BuildKit's attestations
+            Some(_) => {
+                let name = name(descriptor)?.map(|n| n.to_string()).unwrap_or_default();
+                stated.entry(name).or_default().push(descriptor.clone());
+            }
+        }
+    }
+    for of_one_name in stated.values() {
+        let best = platform.choose(of_one_name).ok_or_else(|| pull::no_match(platform))?;
+        chosen.extend(descriptors.iter().find(|d| *d == best));
+    }
+    Ok(chosen)
+}
+
+/// None: of another platform than the one that was asked for.
+async fn image(
+    unloading: &mut Unloading<'_>,
+    descriptor: &Descriptor,
+) -> Result<Option<(NewImage, Vec<ImageRef>)>> {
     let references: Vec<ImageRef> = name(descriptor)?.into_iter().collect();
     let manifest = find_manifest(unloading, descriptor).await?;
     let bytes = blob(unloading, &manifest.config, CONFIG_MAX_BYTES).await?;
     let config = Config::parse(&bytes)?;
+    if !unloading.wants(&config) {
+        return Ok(None);
+    }
     if config.diff_ids().len() != manifest.layers.len() {
         return Err(Error::invalid("layers from manifest don't match image configuration"));
     }
@@ -52,7 +86,7 @@ async fn image(unloading: &mut Unloading<'_>, descriptor: &Descriptor) -> Result
         let expected = Some((&blob.digest, blob.size_bytes));
         layers.push(unloading.layer(&place_of(&blob.digest), diff_id, expected).await?);
     }
-    Ok((new_image(bytes, &config, layers, &references), references))
+    Ok(Some((new_image(bytes, &config, layers, &references), references)))
 }
 
 async fn find_manifest(unloading: &Unloading<'_>, descriptor: &Descriptor) -> Result<Manifest> {
@@ -62,7 +96,7 @@ async fn find_manifest(unloading: &Unloading<'_>, descriptor: &Descriptor) -> Re
         match manifest::parse(&bytes, &wanted.media_type)? {
             Document::Image(manifest) => return Ok(manifest),
             Document::Index(entries) => {
-                let platform = Platform::native();
+                let platform = unloading.platform.clone().unwrap_or_else(Platform::native);
                 wanted = manifest::blob(platform.choose(&entries).ok_or_else(|| pull::no_match(&platform))?)?;
             }
         }

@@ -11,7 +11,7 @@ use crate::{Loaded, media};
 
 async fn load(world: &World, tenant: &TenantView, archive: &[u8]) -> Result<Vec<Loaded>> {
     let (sender, _lines) = mpsc::channel(1000);
-    world.images.load(tenant, archive, sender).await
+    world.images.load(tenant, archive, None, sender).await
 }
 
 async fn import(world: &World, tenant: &TenantView, root: Vec<u8>, name: &str) -> Result<Digest> {
@@ -22,7 +22,7 @@ async fn import(world: &World, tenant: &TenantView, root: Vec<u8>, name: &str) -
 
 async fn save(world: &World, tenant: &TenantView, names: &[&str]) -> Result<Vec<u8>> {
     let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-    let chunks: Vec<_> = world.images.save(tenant, &names).await?.try_collect().await?;
+    let chunks: Vec<_> = world.images.save(tenant, &names, None).await?.try_collect().await?;
     Ok(chunks.concat())
 }
 

@@ -18,6 +18,7 @@ pub(super) struct ImageRow {
     created_at: Option<DateTime<Utc>>,
     stored_at: DateTime<Utc>,
     tags: Option<Json<Vec<(String, String)>>>,
+    tagged_at: Option<DateTime<Utc>>,
     digests: Option<Json<Vec<(String, Digest)>>>,
     containers: i64,
 }
@@ -35,6 +36,7 @@ impl TryFrom<ImageRow> for Image {
             created_at: row.created_at,
             stored_at: row.stored_at,
             tags: row.tags.map(|t| t.0).unwrap_or_default(),
+            tagged_at: row.tagged_at,
             digests: row.digests.map(|d| d.0).unwrap_or_default(),
             containers: row.containers,
         })

@@ -8,12 +8,14 @@ mod list;
 mod put;
 mod release;
 mod remove;
+mod sizes;
 mod tag;
 
 use chrono::{DateTime, Utc};
 use domain::{Digest, Layer};
 
 pub use remove::Removed;
+pub use sizes::{LayerSizes, LayerUses};
 
 /// What a pull, a load or an import stores.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub struct Image {
     pub stored_at: DateTime<Utc>,
     /// Familiar repository and tag.
     pub tags: Vec<(String, String)>,
+    /// When the newest of its tags was set.
+    pub tagged_at: Option<DateTime<Utc>>,
     /// Familiar repository and manifest digest.
     pub digests: Vec<(String, Digest)>,
     /// How many containers of the tenant were made from it.

@@ -19,15 +19,28 @@ const RELEASE: &str = "WITH dropped AS (
         UPDATE blobs b SET idle_since = now() FROM locked WHERE b.digest = locked.digest
         RETURNING b.digest, coalesce(b.diff_bytes, b.size_bytes) AS bytes
     )
-    SELECT coalesce(sum(idle.bytes), 0)::bigint FROM idle WHERE NOT EXISTS (
+    SELECT idle.digest, idle.bytes, EXISTS (
         SELECT FROM image_pins p WHERE p.tenant_id = $1 AND p.blobs @> ARRAY[idle.digest] AND EXISTS (
-            SELECT FROM containers c WHERE c.tenant_id = $1 AND c.image_id = p.image_id))";
+            SELECT FROM containers c WHERE c.tenant_id = $1 AND c.image_id = p.image_id)) AS pinned FROM idle";
 
-/// Bytes (unpacked) of what nothing of the tenant's uses now, neither an image nor a container. The caller has locked the
-/// tenant's row.
-pub(super) async fn release(db: &mut PgConnection, tenant: TenantId, digests: &[String]) -> sqlx::Result<i64> {
+/// A blob that the tenant's catalogue holds no more.
+#[derive(sqlx::FromRow)]
+pub(super) struct Released {
+    pub(super) digest: String,
+    /// Of a layer: unpacked.
+    pub(super) bytes: i64,
+    /// A container of the tenant needs it.
+    pub(super) pinned: bool,
+}
+
+/// The caller has locked the tenant's row.
+pub(super) async fn release(
+    db: &mut PgConnection,
+    tenant: TenantId,
+    digests: &[String],
+) -> sqlx::Result<Vec<Released>> {
     if digests.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
-    sqlx::query_scalar(RELEASE).bind(tenant.0).bind(digests).fetch_one(db).await
+    sqlx::query_as(RELEASE).bind(tenant.0).bind(digests).fetch_all(db).await
 }

@@ -3,7 +3,7 @@
 
 use domain::{ContainerId, Digest, Result, Status};
 
-use super::release::release;
+use super::release::{Released, release};
 use crate::{TenantView, failure};
 
 const USERS: &str = "SELECT id, status FROM containers WHERE tenant_id = $1 AND image_id = $2 ORDER BY created_at, id";
@@ -16,19 +16,26 @@ const REMOVE: &str = "DELETE FROM images i WHERE i.tenant_id = $1 AND i.id = $2
     RETURNING ARRAY(SELECT layer->>'digest' FROM jsonb_array_elements(i.layers) AS layer)";
 
 /// What went with an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     /// Of layers (unpacked) that no image or container of the tenant uses any more.
     pub freed_bytes: u64,
+    /// Layers that no image holds any more, but a container: they stay.
+    pub pinned: Vec<Digest>,
 }
 
 impl TenantView {
     /// None if it was not there. Whether it may go (tags, containers) is the caller's question.
     pub async fn remove_image(&self, id: &Digest) -> Result<Option<Removed>> {
-        failure::retrying("remove an image", || self.try_remove_image(id)).await
+        let Some(released) = failure::retrying("remove an image", || self.try_remove_image(id)).await? else {
+            return Ok(None);
+        };
+        let freed_bytes = released.iter().filter(|r| !r.pinned).map(|r| r.bytes.unsigned_abs()).sum();
+        let pinned = released.iter().filter(|r| r.pinned).map(|r| r.digest.parse()).collect::<Result<_>>()?;
+        Ok(Some(Removed { freed_bytes, pinned }))
     }
 
-    async fn try_remove_image(&self, id: &Digest) -> sqlx::Result<Option<Removed>> {
+    async fn try_remove_image(&self, id: &Digest) -> sqlx::Result<Option<Vec<Released>>> {
         let mut tx = self.pool.begin().await?;
         let bumped = sqlx::query(BUMP_IF_THERE).bind(self.id.0).bind(id.as_str()).execute(&mut *tx).await?;
         if bumped.rows_affected() == 0 {
@@ -41,9 +48,9 @@ impl TenantView {
         let Some(layers) = layers else { return Ok(None) };
         loose.push(id.to_string());
         loose.extend(layers);
-        let freed_bytes = release(&mut tx, self.id, &loose).await?.unsigned_abs();
+        let released = release(&mut tx, self.id, &loose).await?;
         tx.commit().await?;
-        Ok(Some(Removed { freed_bytes }))
+        Ok(Some(released))
     }
 
     /// The tenant's containers made from it, oldest first.

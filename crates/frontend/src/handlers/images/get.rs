@@ -5,6 +5,7 @@ use domain::Error;
 use futures::TryStreamExt;
 use http::{HeaderValue, header::CONTENT_TYPE};
 
+use super::platform;
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -21,7 +22,7 @@ pub(crate) async fn get_one(
     params: Params,
 ) -> Answer {
     params.only(&["platform"])?;
-    save(&app, &caller, &[name]).await
+    save(&app, &caller, &[name], &params).await
 }
 
 pub(crate) async fn get_many(State(app): State<App>, caller: Caller, params: Params) -> Answer {
@@ -32,11 +33,12 @@ pub(crate) async fn get_many(State(app): State<App>, caller: Caller, params: Par
     if names.is_empty() || names.len() > NAMES_MAX {
         return Err(Error::invalid(format!("names: between 1 and {NAMES_MAX} images can be saved at once")).into());
     }
-    save(&app, &caller, &names).await
+    save(&app, &caller, &names, &params).await
 }
 
-async fn save(app: &App, caller: &Caller, names: &[String]) -> Answer {
-    let archive = app.images.save(&app.rows(&caller.tenant), names).await?;
+async fn save(app: &App, caller: &Caller, names: &[String], params: &Params) -> Answer {
+    let platform = platform::wanted(params)?;
+    let archive = app.images.save(&app.rows(&caller.tenant), names, platform.as_ref()).await?;
     let logged = archive.inspect_err(|e| tracing::warn!(cause = e.operator_text(), "saving images failed"));
     let mut response = Response::new(Body::from_stream(logged));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));

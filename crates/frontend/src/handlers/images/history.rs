@@ -3,7 +3,7 @@
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{config::Shown, inspect::names};
+use super::{config::Shown, inspect::names, platform};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -19,7 +19,9 @@ pub(crate) async fn history(
     params: Params,
 ) -> Answer {
     params.only(&["platform"])?;
+    let wanted = platform::wanted(&params)?;
     let image = app.rows(&caller.tenant).image(&name).await?;
+    platform::check(&image, wanted.as_ref(), &name)?;
     let shown = Shown::of(&image)?;
     let mut sizes = app.images.layer_sizes(&image.layers).await?.into_iter();
     let mut lines: Vec<Value> = Vec::new();

@@ -1,12 +1,12 @@
 //! `GET /images/{name}/json`.
 
 use axum::extract::State;
-use docker_api::time::{rfc3339nano, rfc3339nano_or_zero};
-use domain::{Error, Result};
+use docker_api::time::rfc3339nano_or_zero;
+use domain::Result;
 use inventory::Image;
 use serde_json::{Value, json};
 
-use super::config::Shown;
+use super::{config::Shown, manifests, platform};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -22,21 +22,15 @@ pub(crate) async fn inspect(
     params: Params,
 ) -> Answer {
     params.only(&["manifests", "platform"])?;
-    let image = app.rows(&caller.tenant).image(&name).await?;
-    if let Some(wanted) = params.filled("platform") {
-        check_platform(&image, wanted, &name)?;
+    let wanted = platform::wanted(&params)?;
+    let rows = app.rows(&caller.tenant);
+    let image = rows.image(&name).await?;
+    platform::check(&image, wanted.as_ref(), &name)?;
+    let mut document = document(&image, caller.version)?;
+    if params.flag("manifests") && caller.version >= minor(48) {
+        document["Manifests"] = manifests::of(&image, &manifests::users(&rows).await?)?;
     }
-    Ok(json::ok(&document(&image, caller.version)?))
-}
-
-/// The parameter is JSON (`{"os":"linux","architecture":"arm64"}`).
-fn check_platform(image: &Image, wanted: &str, name: &str) -> Result<()> {
-    let wanted: Value = serde_json::from_str(wanted).map_err(|_| Error::invalid("invalid platform"))?;
-    let same = |key: &str, is: &str| wanted[key].as_str().is_none_or(|w| w.is_empty() || w == is);
-    if same("os", &image.os) && same("architecture", &image.architecture) {
-        return Ok(());
-    }
-    Err(Error::Missing(format!("image with reference {name} was found but does not provide the specified platform")))
+    Ok(json::ok(&document))
 }
 
 fn document(image: &Image, version: docker_api::version::ApiVersion) -> Result<Value> {
@@ -57,7 +51,7 @@ fn document(image: &Image, version: docker_api::version::ApiVersion) -> Result<V
         // Where a host keeps it is nobody's business.
         "GraphDriver": { "Data": null, "Name": "overlayfs" },
         "RootFS": { "Type": "layers", "Layers": shown.rootfs.diff_ids },
-        "Metadata": { "LastTagTime": rfc3339nano(image.stored_at) },
+        "Metadata": { "LastTagTime": rfc3339nano_or_zero(image.tagged_at) },
     });
     if !shown.variant.is_empty() {
         document["Variant"] = shown.variant.into();

@@ -1,22 +1,27 @@
 //! `GET /images/json`: one query for all of the tenant's images; filters work on its result.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use docker_api::{filters::Filters, time::parse_timestamp};
-use domain::{Digest, Error, Result};
+use docker_api::{
+    filters::{Filters, has_label},
+    time::parse_timestamp,
+    version::ApiVersion,
+};
+use domain::{Error, Result};
 use inventory::{Image, TenantView};
 use serde_json::{Value, json};
 
 use super::{
     config::Shown,
     inspect::{minor, names},
+    manifests,
     pattern::Pattern,
 };
 use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
 
-const FILTERS: [&str; 6] = ["before", "dangling", "label", "reference", "since", "until"];
+const FILTERS: [&str; 7] = ["before", "dangling", "label", "label!", "reference", "since", "until"];
 
 pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Answer {
     // Every image is a final one and always has its digests, so `all` and `digests` say nothing.
@@ -24,28 +29,51 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params)
     let rows = app.rows(&caller.tenant);
     let filter = Filter::read(&params, &rows).await?;
     let images = rows.images().await?;
-    let uses = params.flag("shared-size").then(|| layer_uses(&images));
-    let old_names = caller.version < minor(43);
+    let sizes = if params.flag("shared-size") { Some(rows.layer_sizes().await?) } else { None };
+    let uses = sizes.as_ref().map(|sizes| sizes.uses(&images));
+    let users = match params.flag("manifests") && caller.version >= minor(47) {
+        true => Some(manifests::users(&rows).await?),
+        false => None,
+    };
     let mut lines = Vec::new();
     for image in &images {
         let shown = Shown::of(image)?;
         let Some((tags, digests)) = filter.keep(image, &shown)? else { continue };
-        let mut line = line(image, &shown, tags, digests, old_names);
-        line["SharedSize"] = uses.as_ref().map_or(json!(-1), |uses| json!(shared_bytes(image, uses)));
-        if caller.version < minor(44) {
-            line["VirtualSize"] = json!(image.size_bytes);
+        let mut line = line(image, &shown, tags, digests, caller.version);
+        if let Some(uses) = &uses {
+            line["SharedSize"] = json!(uses.shared_bytes(image));
+        }
+        if let Some(users) = &users {
+            line["Manifests"] = manifests::of(image, users)?;
         }
         lines.push(line);
     }
     Ok(json::ok(&lines))
 }
 
-fn line(image: &Image, shown: &Shown, mut tags: Vec<String>, mut digests: Vec<String>, old_names: bool) -> Value {
-    if old_names && tags.is_empty() && digests.is_empty() {
+/// The images' part of `system df`: `LayersSize`, and every image with its shared size and its number of containers.
+#[expect(dead_code, reason = "the handler of /system/df takes it")]
+pub(crate) async fn disk_usage(rows: &TenantView, version: ApiVersion) -> Result<(u64, Vec<Value>)> {
+    let (images, sizes) = (rows.images().await?, rows.layer_sizes().await?);
+    let uses = sizes.uses(&images);
+    let mut lines = Vec::new();
+    for image in &images {
+        let (tags, digests) = (names(&image.tags, ":"), names(&image.digests, "@"));
+        let mut line = line(image, &Shown::of(image)?, tags, digests, version);
+        line["SharedSize"] = json!(uses.shared_bytes(image));
+        line["Containers"] = json!(image.containers);
+        lines.push(line);
+    }
+    Ok((uses.total_bytes(), lines))
+}
+
+/// -1: not computed, as dockerd answers a list.
+fn line(image: &Image, shown: &Shown, mut tags: Vec<String>, mut digests: Vec<String>, version: ApiVersion) -> Value {
+    if version < minor(43) && tags.is_empty() && digests.is_empty() {
         (tags, digests) = (vec!["<none>:<none>".to_owned()], vec!["<none>@<none>".to_owned()]);
     }
     let labels = shown.labels();
-    json!({
+    let mut line = json!({
         "Containers": -1,
         "Created": image.created_at.map_or(0, |at| at.timestamp()),
         "Id": image.id,
@@ -53,26 +81,18 @@ fn line(image: &Image, shown: &Shown, mut tags: Vec<String>, mut digests: Vec<St
         "ParentId": "",
         "RepoDigests": digests,
         "RepoTags": tags,
+        "SharedSize": -1,
         "Size": image.size_bytes,
-    })
-}
-
-/// In how many of the tenant's images each layer is; other tenants' do not count.
-fn layer_uses(images: &[Image]) -> HashMap<Digest, u32> {
-    let mut uses = HashMap::new();
-    for layer in images.iter().flat_map(|i| &i.layers) {
-        *uses.entry(layer.digest.clone()).or_default() += 1;
+    });
+    if version < minor(44) {
+        line["VirtualSize"] = json!(image.size_bytes);
     }
-    uses
-}
-
-fn shared_bytes(image: &Image, uses: &HashMap<Digest, u32>) -> u64 {
-    image.layers.iter().filter(|l| uses.get(&l.digest).is_some_and(|n| *n > 1)).map(|l| l.size_bytes).sum()
+    line
 }
 
 struct Filter {
     filters: Filters,
-    dangling: bool,
+    dangling: Option<bool>,
     patterns: Vec<Pattern>,
     before: Option<DateTime<Utc>>,
     since: Option<DateTime<Utc>>,
@@ -89,7 +109,7 @@ impl Filter {
             before = Some(before.map_or(at, |b| b.min(at)));
         }
         Ok(Self {
-            dangling: filters.flag("dangling").map_err(invalid)?.unwrap_or(false),
+            dangling: filters.flag("dangling").map_err(invalid)?,
             patterns: filters.get("reference").iter().map(|p| Pattern::parse(p)).collect::<Result<_>>()?,
             since: created(rows, filters.get("since")).await?,
             before,
@@ -101,8 +121,14 @@ impl Filter {
     fn keep(&self, image: &Image, shown: &Shown) -> Result<Option<(Vec<String>, Vec<String>)>> {
         let at = image.created_at.unwrap_or_default();
         let in_time = self.before.is_none_or(|b| at < b) && self.since.is_none_or(|s| at > s);
-        let is_dangling = image.tags.is_empty();
-        if !in_time || (self.dangling && !is_dangling) || !self.filters.labels_match("label", &shown.labels()) {
+        // As dockerd: `dangling=true` shows what has no tag, `dangling=false` hides what has no name at all.
+        let unnamed = image.tags.is_empty() && image.digests.is_empty();
+        let by_names = match self.dangling {
+            Some(true) => image.tags.is_empty(),
+            Some(false) => !unnamed,
+            None => true,
+        };
+        if !in_time || !by_names || !self.labels_fit(&shown.labels()) {
             return Ok(None);
         }
         let (mut tags, mut digests) = (names(&image.tags, ":"), names(&image.digests, "@"));
@@ -114,6 +140,11 @@ impl Filter {
             }
         }
         Ok(Some((tags, digests)))
+    }
+
+    fn labels_fit(&self, labels: &BTreeMap<String, String>) -> bool {
+        let unwanted = |wish: &String| has_label(wish, labels);
+        self.filters.labels_match("label", labels) && !self.filters.get("label!").iter().any(unwanted)
     }
 
     /// The whole name, or the repository alone.

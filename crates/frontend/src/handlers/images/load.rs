@@ -5,17 +5,18 @@ use docker_api::progress::Line;
 use images::Loaded;
 use tokio::sync::mpsc;
 
-use super::{lines, upload};
+use super::{lines, platform, upload};
 use crate::{error::Answer, extract::Caller, query::Params, state::App};
 
 pub(crate) async fn load(State(app): State<App>, caller: Caller, params: Params, body: Body) -> Answer {
     let from = upload::reader(body);
-    params.only(&["quiet"])?;
+    params.only(&["platform", "quiet"])?;
+    let platform = platform::wanted(&params)?;
     let (rows, quiet) = (app.rows(&caller.tenant), params.flag("quiet"));
     lines::streamed(move |progress| async move {
         let (muted, _) = mpsc::channel(1);
         let progress = if quiet { muted } else { progress };
-        let loaded = app.images.load(&rows, from, progress).await?;
+        let loaded = app.images.load(&rows, from, platform, progress).await?;
         Ok(loaded.iter().map(line).collect())
     })
     .await

@@ -17,7 +17,7 @@ pub(super) struct Pattern(Vec<Token>);
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let bad = || Error::invalid(format!("invalid filter 'reference={text}': syntax error in pattern"));
+        let bad = || Error::invalid("syntax error in pattern");
         let mut tokens = Vec::new();
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {

@@ -163,18 +163,20 @@ impl<'a> Removal<'a> {
         if let Some(removed) = self.rows.remove_image(&self.image.id).await? {
             self.freed_bytes += removed.freed_bytes;
             self.done.push(json!({ "Deleted": self.image.id }));
-            self.tell_layers().await?;
+            self.tell_layers(&removed.pinned).await?;
         }
         Ok(())
     }
 
-    /// Chains that no other image of the tenant has, from the top down.
-    async fn tell_layers(&mut self) -> Result<()> {
+    /// Chains that no other image of the tenant has, from the top down; what containers keep is not deleted.
+    async fn tell_layers(&mut self, pinned: &[Digest]) -> Result<()> {
         let chains =
             |image: &Image| ImageRootfs { image_id: image.id.clone(), layers: image.layers.clone() }.chain_ids();
         let kept: Vec<Digest> = self.rows.images().await?.iter().flat_map(chains).collect();
-        for chain in chains(&self.image).iter().rev().filter(|c| !kept.contains(c)) {
-            self.done.push(json!({ "Deleted": chain }));
+        for (chain, layer) in chains(&self.image).iter().zip(&self.image.layers).rev() {
+            if !kept.contains(chain) && !pinned.contains(&layer.digest) {
+                self.done.push(json!({ "Deleted": chain }));
+            }
         }
         Ok(())
     }
