@@ -67,10 +67,7 @@ fn chosen<'a>(descriptors: &'a [Descriptor], platform: &Platform) -> Result<Vec<
 }
 
 /// None: of another platform than the one that was asked for.
-async fn image(
-    unloading: &mut Unloading<'_>,
-    descriptor: &Descriptor,
-) -> Result<Option<(NewImage, Vec<ImageRef>)>> {
+async fn image(unloading: &mut Unloading<'_>, descriptor: &Descriptor) -> Result<Option<(NewImage, Vec<ImageRef>)>> {
     let references: Vec<ImageRef> = name(descriptor)?.into_iter().collect();
     let manifest = find_manifest(unloading, descriptor).await?;
     let bytes = blob(unloading, &manifest.config, CONFIG_MAX_BYTES).await?;

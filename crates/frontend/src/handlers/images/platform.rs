@@ -42,11 +42,9 @@ pub(super) fn wanted(params: &Params) -> Result<Option<Platform>> {
 /// 404 in dockerd's words where the image is of another platform.
 pub(super) fn check(image: &Image, wanted: Option<&Platform>, name: &str) -> Result<()> {
     match wanted {
-        Some(platform) if !platform.is_of(&image.os, &image.architecture, &variant(image)) => {
-            Err(Error::Missing(format!(
-                "image with reference {name} was found but does not provide the specified platform ({platform})"
-            )))
-        }
+        Some(platform) if !platform.is_of(&image.os, &image.architecture, &variant(image)) => Err(Error::Missing(
+            format!("image with reference {name} was found but does not provide the specified platform ({platform})"),
+        )),
         _ => Ok(()),
     }
 }
