@@ -5,12 +5,14 @@
 
 mod bad_input;
 mod connections;
+mod disconnects;
 mod exec;
 mod images;
 mod isolation;
 mod lifecycle;
 mod listing;
 mod logs;
+mod memory;
 mod network;
 mod python;
 mod run;

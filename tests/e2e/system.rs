@@ -259,6 +259,13 @@ pub(crate) fn role_pid(role: &str) -> u32 {
     text.trim().parse().expect("a process id")
 }
 
+/// Every role's name and process id.
+pub(crate) fn roles() -> Vec<(String, u32)> {
+    let entries = std::fs::read_dir(data_dir().join("run")).expect("the run folder");
+    let names = entries.map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8"));
+    names.filter_map(|name| name.strip_suffix(".ready").map(|role| (role.to_owned(), role_pid(role)))).collect()
+}
+
 /// SIGKILL to a process of the system under test.
 pub(crate) fn kill_hard(pid: u32) {
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs").success());

@@ -14,6 +14,7 @@ pub mod changes;
 mod collect;
 mod commit;
 mod config;
+pub mod foreign;
 mod import;
 mod layer;
 mod manifest;

@@ -77,6 +77,11 @@ impl Images {
     }
 }
 
+/// How many entries an upload's index has, without a store: see [`crate::foreign`].
+pub(crate) async fn entries(bytes: &[u8]) -> Result<usize> {
+    Spool::fill(&std::env::temp_dir(), bytes).await.map(|spool| spool.entries())
+}
+
 /// One load under way.
 struct Unloading<'a> {
     spool: Spool,

@@ -76,6 +76,10 @@ impl Spool {
         None
     }
 
+    pub(super) fn entries(&self) -> usize {
+        self.index.files.len() + self.index.links.len()
+    }
+
     /// A whole file of at most `cap_bytes`; `Invalid` where it is missing.
     pub(crate) async fn read(&self, name: &str, cap_bytes: u64) -> Result<Vec<u8>> {
         let place = self.find(name).ok_or_else(|| missing(name))?;

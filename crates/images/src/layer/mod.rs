@@ -8,7 +8,7 @@ mod receive;
 mod walk;
 
 pub(crate) use compression::sniffed;
-pub(crate) use inspect::{Inspection, climbs_out, unreadable};
+pub(crate) use inspect::{Inspection, climbs_out, inspect, unreadable};
 pub(crate) use plain::plain;
 pub(crate) use ration::Ration;
 pub(crate) use receive::{QueueReader, Received, facts, receive};

@@ -17,7 +17,7 @@ pub(crate) fn all(headers: &HeaderMap) -> Vec<Challenge> {
     values.flat_map(parse).collect()
 }
 
-fn parse(text: &str) -> Vec<Challenge> {
+pub(super) fn parse(text: &str) -> Vec<Challenge> {
     let mut found: Vec<Challenge> = Vec::new();
     let mut rest = text.trim_start_matches([' ', ',']);
     while !rest.is_empty() {

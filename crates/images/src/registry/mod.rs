@@ -30,6 +30,11 @@ use crate::auth::RegistryAuth;
 const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_REGISTRY: &str = "registry-1.docker.io";
 
+/// See [`crate::foreign`].
+pub(crate) fn challenges(header: &str) -> usize {
+    challenge::parse(header).len()
+}
+
 /// All that may be asked for images. Cheap to clone.
 #[derive(Clone)]
 pub struct Registries {
