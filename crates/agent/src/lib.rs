@@ -13,6 +13,7 @@ mod idmap;
 pub mod images;
 mod layer;
 pub mod lifecycle;
+mod neighbours;
 pub mod network;
 mod passwd;
 mod report;

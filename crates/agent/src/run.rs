@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{Error, Result};
 use rpc::{
     Channels,
-    v1::{agent_server::AgentServer, layers_server::LayersServer},
+    v1::{agent_server::AgentServer, layers_server::LayersServer, networks_server::NetworksServer},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::{
     grpc::{LayerService, Service},
     images::Images,
     lifecycle::Engine,
+    neighbours::Schedulers,
     network::Plane,
     report,
 };
@@ -36,6 +37,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
         () = stop.cancelled() => return Ok(()),
     }
     let facts = facts::of(&engine.config, &engine.network)?;
+    let (endpoints, host) = (engine.config.schedulers.clone(), engine.config.host_id);
+    engine.network.ask(Arc::new(Schedulers { channels: channels.clone(), endpoints, host }));
+    tokio::spawn(engine.network.clone().converge(stop.clone()));
     tokio::spawn(report::run(engine.clone(), channels, facts, stop.clone()));
     let served = serve(&engine, stop).await;
     bootstrap::ready::withdraw(engine.config.ready_file.as_deref());
@@ -59,6 +63,7 @@ async fn serve(engine: &Arc<Engine>, stop: CancellationToken) -> Result<()> {
     let service = AgentServer::new(Service::new(engine.clone()))
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
+    let networks = NetworksServer::new(Service::new(engine.clone())).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .map_err(|e| Error::because(format!("listen on {}", config.listen), e))?;
@@ -67,7 +72,8 @@ async fn serve(engine: &Arc<Engine>, stop: CancellationToken) -> Result<()> {
     let connections = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = rpc::server(&config.tls)?
         .add_service(service)
-        .add_service(LayersServer::new(LayerService::new(engine.clone())));
+        .add_service(LayersServer::new(LayerService::new(engine.clone())))
+        .add_service(networks);
     // Streams of clients last as long as containers: a stop does not wait for them.
     tokio::select! {
         served = server.serve_with_incoming(connections) => served.map_err(|e| Error::because("gRPC server", e)),

@@ -14,6 +14,7 @@ pub mod id;
 pub mod image;
 pub mod name;
 pub mod new_container;
+pub mod new_network;
 pub mod observation;
 pub mod reference;
 pub mod resources;
@@ -32,6 +33,7 @@ pub use id::{ContainerId, CredentialId, Digest, ExecId, HostId, NetworkId, Tenan
 pub use image::{ImageRootfs, Layer};
 pub use name::ContainerName;
 pub use new_container::NewContainer;
+pub use new_network::NewNetwork;
 pub use observation::{ExecObservation, Observation};
 pub use reference::ImageRef;
 pub use resources::Resources;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ipnet::Ipv4Net;
 use rpc::TlsFiles;
 use serde::Deserialize;
 
@@ -39,6 +40,12 @@ pub struct Config {
     /// How often such blobs are looked for; 0: by other frontends.
     #[serde(default = "default_collect")]
     pub blob_collect_s: u64,
+    /// Networks of tenants that name no subnet are /20s out of it. Two tenants may overlap.
+    #[serde(default = "default_network_pool")]
+    pub network_pool: Ipv4Net,
+    /// What no tenant's network may overlap: the underlay, management networks.
+    #[serde(default)]
+    pub reserved_subnets: Vec<Ipv4Net>,
     pub ready_file: Option<PathBuf>,
 }
 
@@ -48,6 +55,11 @@ fn default_grace() -> u64 {
 
 fn default_collect() -> u64 {
     300
+}
+
+/// Docker's customary place.
+fn default_network_pool() -> Ipv4Net {
+    Ipv4Net::new_assert(std::net::Ipv4Addr::new(172, 16, 0, 0), 12)
 }
 
 fn default_connections() -> u32 {

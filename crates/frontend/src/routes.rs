@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::{
     error::ApiError,
     extract::Caller,
-    handlers::{auth, containers, exec, images, system},
+    handlers::{auth, containers, exec, images, networks, system},
     serve::page_not_found,
     state::App,
 };
@@ -145,13 +145,13 @@ fn volume_rows() -> Vec<Row> {
 
 fn network_rows() -> Vec<Row> {
     vec![
-        unbuilt(Method::GET, "/networks"),
-        unbuilt(Method::GET, "/networks/{id}"),
-        unbuilt(Method::DELETE, "/networks/{id}"),
-        unbuilt(Method::POST, "/networks/create"),
-        unbuilt(Method::POST, "/networks/{id}/connect"),
-        unbuilt(Method::POST, "/networks/{id}/disconnect"),
-        unbuilt(Method::POST, "/networks/prune"),
+        get("/networks", networks::list::list),
+        get("/networks/{id}", networks::inspect::inspect),
+        delete("/networks/{id}", networks::remove::remove),
+        post("/networks/create", networks::create::create),
+        post("/networks/{id}/connect", networks::connect::connect),
+        post("/networks/{id}/disconnect", networks::disconnect::disconnect),
+        post("/networks/prune", networks::prune::prune),
     ]
 }
 

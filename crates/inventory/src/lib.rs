@@ -37,7 +37,7 @@ pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;
 pub use event::{Listener, Recorded, Span, Window};
 pub use image::{Image, LayerSizes, LayerUses, NewImage, Removed};
-pub use network::Network;
+pub use network::{Member, Network, NetworkState, NetworkVersion, PeerRecord, Sharing};
 pub use reaper::{Lost, Unfinished};
 pub use reserve::{Neighbour, Placing, Presence, ReserveError, Reserved};
 pub use usage::Usage;

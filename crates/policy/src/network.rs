@@ -16,7 +16,7 @@ pub(crate) use dns::{extra_hosts, settings as dns_settings};
 use crate::{
     isolation::shared_namespace,
     names::is_object_name,
-    refuse::{forbidden, malformed},
+    refuse::{forbidden, malformed, unsupported},
 };
 
 const FIELD: &str = "HostConfig.NetworkMode";
@@ -121,6 +121,16 @@ fn set_mac(endpoints: &mut BTreeMap<String, EndpointSettings>, names: &[String],
             settings.mac_address = Some(mac);
             Ok(())
         }
+    }
+}
+
+/// `POST /networks/{id}/connect`: the same rules, for a container that exists.
+pub fn connect(network: &str, settings: EndpointSettings) -> Result<NetworkWish> {
+    let mut sysctls = BTreeMap::new();
+    let wish = endpoint::resolve(network, settings, &mut sysctls)?;
+    match sysctls.into_keys().next() {
+        Some(key) => Err(unsupported("EndpointConfig.DriverOpts", format!("{key} of a container that exists"))),
+        None => Ok(wish),
     }
 }
 

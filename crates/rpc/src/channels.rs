@@ -17,18 +17,16 @@ use tonic::{
 use crate::{
     request_id::Carry,
     tls::{CONNECTION_WINDOW_BYTES, KEEPALIVE, KEEPALIVE_TIMEOUT, STREAM_WINDOW_BYTES, TlsFiles},
-    v1::{
-        agent_client::AgentClient, blobs_client::BlobsClient, layers_client::LayersClient,
-        scheduler_client::SchedulerClient,
-    },
+    v1,
 };
 
 /// A channel that carries the request id.
 type Wire = InterceptedService<Channel, Carry>;
-pub type Agent = AgentClient<Wire>;
-pub type Scheduler = SchedulerClient<Wire>;
-pub type Blobs = BlobsClient<Wire>;
-pub type Layers = LayersClient<Wire>;
+pub type Agent = v1::agent_client::AgentClient<Wire>;
+pub type Blobs = v1::blobs_client::BlobsClient<Wire>;
+pub type Layers = v1::layers_client::LayersClient<Wire>;
+pub type Networks = v1::networks_client::NetworksClient<Wire>;
+pub type Scheduler = v1::scheduler_client::SchedulerClient<Wire>;
 
 /// How long a connection may take; verbs on a host that is down answer fast.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +47,7 @@ impl Channels {
     /// The agent of `host` at `endpoint` (`https://address:port`).
     pub fn agent(&self, host: HostId, endpoint: &str) -> Result<Agent> {
         let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
-        Ok(AgentClient::with_interceptor(wire, Carry)
+        Ok(v1::agent_client::AgentClient::with_interceptor(wire, Carry)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES))
     }
@@ -57,19 +55,26 @@ impl Channels {
     /// The layers of `host`'s containers.
     pub fn layers(&self, host: HostId, endpoint: &str) -> Result<Layers> {
         let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
-        Ok(LayersClient::with_interceptor(wire, Carry).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        Ok(v1::layers_client::LayersClient::with_interceptor(wire, Carry).max_decoding_message_size(MESSAGE_MAX_BYTES))
+    }
+
+    /// The networks of `host`.
+    pub fn networks(&self, host: HostId, endpoint: &str) -> Result<Networks> {
+        let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
+        Ok(v1::networks_client::NetworksClient::with_interceptor(wire, Carry)
+            .max_decoding_message_size(MESSAGE_MAX_BYTES))
     }
 
     pub fn scheduler(&self, endpoint: &str) -> Result<Scheduler> {
         let wire = self.wire(endpoint, "scheduler.wharfinger".to_owned())?;
-        Ok(SchedulerClient::with_interceptor(wire, Carry)
+        Ok(v1::scheduler_client::SchedulerClient::with_interceptor(wire, Carry)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES))
     }
 
     pub fn blobs(&self, endpoint: &str) -> Result<Blobs> {
         let wire = self.wire(endpoint, "frontend.wharfinger".to_owned())?;
-        Ok(BlobsClient::with_interceptor(wire, Carry).max_decoding_message_size(MESSAGE_MAX_BYTES))
+        Ok(v1::blobs_client::BlobsClient::with_interceptor(wire, Carry).max_decoding_message_size(MESSAGE_MAX_BYTES))
     }
 
     fn wire(&self, endpoint: &str, server_name: String) -> Result<Channel> {

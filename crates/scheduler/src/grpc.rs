@@ -1,7 +1,7 @@
 //! The gRPC service: who may call what, and the conversion at the edge.
 
 use domain::{Error, HostId, NewContainer, Result};
-use inventory::Inventory;
+use inventory::{Inventory, NetworkState, NetworkVersion};
 use rpc::{Peer, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -40,6 +40,15 @@ impl v1::scheduler_server::Scheduler for Grpc {
         Ok(Response::new(reply(placed)))
     }
 
+    /// Agents only, each for its own host.
+    async fn newer(&self, request: Request<v1::NewerRequest>) -> Result<Response<v1::NewerReply>, Status> {
+        let host = calling_host(&request).map_err(rpc::status::to_status)?;
+        let known = request.into_inner().known.into_iter();
+        let known: Vec<_> = known.map(|k| NetworkVersion { vni: k.vni, generation: k.generation }).collect();
+        let newer = self.inventory.newer_networks(host, &known).await.map_err(rpc::status::to_status)?;
+        Ok(Response::new(v1::NewerReply { networks: newer.into_iter().map(peers).collect() }))
+    }
+
     type ReportStream = ReceiverStream<Result<v1::ReportAck, Status>>;
 
     /// Agents only, each for its own host.
@@ -63,6 +72,19 @@ fn reply(placed: Placed) -> v1::PlaceReply {
         warnings: placed.warnings,
         uid_base: placed.reserved.uid_base,
     }
+}
+
+fn peers(state: NetworkState) -> v1::NetworkPeers {
+    let peers = state.peers.into_iter().map(|peer| v1::Peer {
+        container_id: peer.container.to_string(),
+        host_id: peer.host.to_string(),
+        address: peer.address.to_string(),
+        mac: peer.mac,
+        vtep: peer.vtep.to_string(),
+        names: peer.names,
+        running: peer.running,
+    });
+    v1::NetworkPeers { vni: state.vni, name: state.name, generation: state.generation, peers: peers.collect() }
 }
 
 fn only_frontends<T>(request: &Request<T>) -> Result<()> {

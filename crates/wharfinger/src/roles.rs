@@ -158,6 +158,8 @@ endpoint_key = {}
 client_ca = {}
 insecure_registries = {}
 registry_mirrors = {}
+# What no tenant's network may overlap.
+reserved_subnets = {}
 ready_file = {}
 
 {}",
@@ -171,6 +173,7 @@ ready_file = {}
         path(endpoint.join("ca.pem")),
         list(&options.insecure_registries),
         list(&options.registry_mirrors),
+        list([site.underlay.to_string()]),
         path(layout.ready_file("frontend")),
         tls(layout, "frontend", "frontend"),
     )

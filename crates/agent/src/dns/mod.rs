@@ -15,6 +15,6 @@ mod upstream;
 
 pub(crate) use forward::Upstream;
 pub(crate) use names::Names;
-pub(crate) use serve::{Resolver, Server};
+pub(crate) use serve::{Resolver, Scope, Server};
 pub(crate) use sockets::Sockets;
 pub(crate) use upstream::host_servers;

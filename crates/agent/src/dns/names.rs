@@ -20,6 +20,8 @@ struct Entry {
     network: String,
     /// Lower case; the first is what a reverse look-up shows.
     names: Vec<String>,
+    /// On another host.
+    remote: bool,
 }
 
 /// The names of all networks on this host.
@@ -36,8 +38,37 @@ impl Names {
                 address: endpoint.address,
                 network: endpoint.network_name.to_ascii_lowercase(),
                 names: known.map(str::to_ascii_lowercase).collect(),
+                remote: false,
             };
             networks.entry(endpoint.vni).or_default().insert(id.clone(), entry);
+        }
+    }
+
+    /// Makes these the containers of the network that run on other hosts. What is here stays.
+    pub(crate) fn set_remote(
+        &self,
+        vni: Vni,
+        network: &str,
+        containers: impl Iterator<Item = (ContainerId, Ipv4Addr, Vec<String>)>,
+    ) {
+        let mut networks = self.write();
+        let known = networks.entry(vni).or_default();
+        known.retain(|_, entry| !entry.remote);
+        for (id, address, names) in containers {
+            let short = id.short().to_owned();
+            let names = names.into_iter().chain([short]).map(|n| n.to_ascii_lowercase()).collect();
+            let entry = Entry { address, network: network.to_ascii_lowercase(), names, remote: true };
+            known.entry(id).or_insert(entry);
+        }
+        if known.is_empty() {
+            networks.remove(&vni);
+        }
+    }
+
+    /// The container has left one network.
+    pub(crate) fn leave(&self, id: &ContainerId, vni: Vni) {
+        if let Some(containers) = self.write().get_mut(&vni) {
+            containers.remove(id);
         }
     }
 
@@ -118,5 +149,17 @@ mod tests {
         assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2)).as_deref(), Some("web.net1"));
         names.remove(&id);
         assert_eq!(names.addresses(&[7], "web"), None);
+    }
+
+    #[test]
+    fn containers_of_other_hosts_come_and_go_as_a_whole() {
+        let (names, here, there) = (Names::default(), ContainerId::random(), ContainerId::random());
+        names.insert(&here, Some("web"), &[endpoint(7, "10.1.0.2", &[])]);
+        let away = Ipv4Addr::new(10, 1, 0, 9);
+        names.set_remote(7, "Net1", [(there.clone(), away, vec!["db".to_owned()])].into_iter());
+        assert_eq!(names.addresses(&[7], "db.net1"), Some(vec![away]));
+        assert_eq!(names.addresses(&[7], there.short()), Some(vec![away]));
+        names.set_remote(7, "net1", std::iter::empty());
+        assert!(names.addresses(&[7], "db").is_none() && names.addresses(&[7], "web").is_some());
     }
 }

@@ -1,6 +1,11 @@
 //! The two loops that answer a container's DNS, each bounded: a flood of queries is dropped, not queued.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use domain::{Error, Result};
 use hickory_proto::op::ResponseCode;
@@ -26,6 +31,11 @@ const IDLE: Duration = Duration::from_secs(10);
 /// What one container's queries are answered from.
 pub(crate) struct Resolver {
     pub(crate) names: Arc<Names>,
+    pub(crate) scope: Arc<RwLock<Arc<Scope>>>,
+}
+
+/// What its networks let a container see; another one once it is connected to more or fewer.
+pub(crate) struct Scope {
     /// The networks that the container is in.
     pub(crate) vnis: Vec<u32>,
     pub(crate) upstream: Upstream,
@@ -33,9 +43,10 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     async fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
-        match consider(query, &self.names, &self.vnis)? {
+        let scope = self.scope.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match consider(query, &self.names, &scope.vnis)? {
             Verdict::Reply(answer) => Some(answer),
-            Verdict::Forward(request) => match self.upstream.ask(query, transport).await {
+            Verdict::Forward(request) => match scope.upstream.ask(query, transport).await {
                 Some(answer) => Some(answer),
                 None => failure(&request, ResponseCode::ServFail),
             },

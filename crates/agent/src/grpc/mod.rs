@@ -4,6 +4,7 @@
 
 mod exec;
 mod layers;
+mod networks;
 mod verbs;
 
 use std::{pin::Pin, sync::Arc};

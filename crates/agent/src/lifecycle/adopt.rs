@@ -122,11 +122,9 @@ impl Engine {
         let status = if container.thaw_leftover(pid) { Status::Running } else { status };
         let stdin = container.adopt_stdin();
         stdio_trouble(container, stdin);
-        if let Err(error) = self.network.adopt(&sandbox_request(container)).await {
+        if let Err(error) = self.network.adopt(&sandbox_request(container, &container.endpoints())).await {
             tracing::warn!(container = container.id(), error = error.operator_text(), "network of a running container");
         }
-        let Accepted { id, name, endpoints, .. } = &container.accepted;
-        self.network.set_name(id, name, endpoints);
         turn.run = Some(Run { pid, since: began(pid), health: None });
         // The predecessor may have died between the start and the note of it.
         let unknown_start = !known.status().is_running();

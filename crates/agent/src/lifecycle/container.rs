@@ -13,7 +13,7 @@ use std::{
     time::Instant,
 };
 
-use domain::{Observation, Result, Status};
+use domain::{Endpoint, Observation, Result, Status};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -119,6 +119,11 @@ impl Container {
 
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.subscribe()
+    }
+
+    /// Its networks now.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.state.borrow().endpoints.clone().unwrap_or_else(|| self.accepted.endpoints.clone())
     }
 
     /// Applies `change` under the next generation and wakes who waits.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{Digest, Error, Observation, Result, Status};
+use domain::{Digest, Endpoint, Error, Observation, Result, Status};
 
 use super::{
     Container, Engine,
@@ -72,6 +72,7 @@ impl Engine {
         let mut laps = Laps::begin();
         let (sandbox, root) = tokio::join!(self.sandbox(container), self.root(container, turn));
         let (sandbox, (rootfs, user)) = (sandbox?, root?);
+        let catching_up = self.catch_up(container);
         laps.lap("sandbox");
         self.declare(container, turn, &sandbox, user).await?;
         laps.lap("declare");
@@ -88,6 +89,9 @@ impl Engine {
         tracing::debug!(container = container.id(), %laps, "started");
         self.stdin_started(container).await;
         self.begin_health(container, turn);
+        if let Some(catching_up) = catching_up {
+            let _ = catching_up.await;
+        }
         Ok(container.change(|state| {
             let o = &mut state.observation;
             (o.status, o.pid, o.exit_code, o.oom_killed) = (Status::Running, pid, 0, false);
@@ -97,11 +101,17 @@ impl Engine {
         }))
     }
 
+    /// The first container of a network on this host: who else is in it, and where, must be known before it has started.
+    fn catch_up(&self, container: &Container) -> Option<tokio::task::JoinHandle<()>> {
+        let endpoints = container.endpoints();
+        let vnis = endpoints.iter().map(|e| e.vni).filter(|vni| self.network.is_alone_in(&container.accepted.id, *vni));
+        let vnis: Vec<u32> = vnis.collect();
+        let network = self.network.clone();
+        (!vnis.is_empty()).then(|| tokio::spawn(async move { network.catch_up(vnis).await }))
+    }
+
     async fn sandbox(&self, container: &Container) -> Result<Sandbox> {
-        let accepted = &container.accepted;
-        let sandbox = self.network.sandbox(&sandbox_request(container)).await?;
-        self.network.set_name(&accepted.id, &accepted.name, &accepted.endpoints);
-        Ok(sandbox)
+        self.network.sandbox(&sandbox_request(container, &container.endpoints())).await
     }
 
     /// The root file system as the tenant sees it; and its user, unless the record's spec has it already.
@@ -254,13 +264,14 @@ impl Engine {
 }
 
 /// What the network plane must know of it; it takes only the sysctls of the network namespace.
-pub(super) fn sandbox_request(container: &Container) -> SandboxRequest<'_> {
+pub(super) fn sandbox_request<'a>(container: &'a Container, endpoints: &'a [Endpoint]) -> SandboxRequest<'a> {
     let accepted = &container.accepted;
     SandboxRequest {
         tenant: accepted.tenant,
         uid_base: accepted.uid_base,
         container: &accepted.id,
-        endpoints: &accepted.endpoints,
+        name: &accepted.name,
+        endpoints,
         dns: &accepted.spec.dns,
         sysctls: &accepted.spec.sysctls,
     }

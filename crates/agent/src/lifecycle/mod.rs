@@ -6,6 +6,7 @@
 //! - a verb runs to its end once begun, also when its caller hangs up (see `grpc`).
 
 mod adopt;
+
 mod container;
 mod create;
 mod exec;
@@ -16,6 +17,7 @@ mod kill;
 mod launch;
 mod layer;
 mod pause;
+mod plug;
 mod remove;
 mod resize;
 mod restart_policy;

@@ -27,6 +27,9 @@ pub struct State {
     pub wanted: bool,
     /// The newest exit, kept while a later run goes on: who waits for the next exit must not miss it.
     pub last_exit: Option<Observation>,
+    /// Its networks, once a connect or disconnect has changed them.
+    #[serde(default)]
+    pub endpoints: Option<Vec<Endpoint>>,
 }
 
 impl State {
@@ -47,7 +50,7 @@ impl State {
             health: None,
             size_rw_bytes: None,
         };
-        Self { observation, wanted: false, last_exit: None }
+        Self { observation, wanted: false, last_exit: None, endpoints: None }
     }
 
     pub fn status(&self) -> Status {

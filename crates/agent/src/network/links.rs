@@ -64,7 +64,7 @@ pub(super) async fn names(links: &Handle) -> Result<Vec<String>> {
 }
 
 /// `02:42:0a:00:00:02`
-pub(super) fn parse_mac(text: &str) -> Result<[u8; 6]> {
+pub(crate) fn parse_mac(text: &str) -> Result<[u8; 6]> {
     let parts: Option<Vec<u8>> = text.split(':').map(|p| u8::from_str_radix(p, 16).ok()).collect();
     parts.and_then(|p| p.try_into().ok()).ok_or_else(|| Error::invalid(format!("invalid MAC address: {text:?}")))
 }

@@ -20,9 +20,12 @@ mod reaper;
 mod router;
 mod routers;
 mod sandbox;
+mod source;
 mod spare;
 mod underlay;
 mod userns;
 
+pub(crate) use links::parse_mac;
 pub use peers::Peer;
 pub use plane::{Plane, Sandbox, SandboxRequest, Settings};
+pub use source::{Listing, Source};

@@ -1,18 +1,23 @@
-//! The containers of a network that are on other hosts: where their frames go, and whose VXLAN packets come in.
+//! The containers of a network that are on other hosts: where their frames go, whose VXLAN packets come in, and what they
+//! are called.
 //!
-//! Nothing is learned and nothing flooded: the control plane sends the full list with a generation, and the difference to
-//! what is there is applied. ARP for a peer is answered by the VXLAN device itself (`proxy`).
+//! Nothing is learned and nothing flooded: schedulers give the full list with a generation, and the difference to what is
+//! there is applied. A container that starts elsewhere is announced before its client hears of it; such a one outlives the
+//! full lists of the next seconds, which may be older than its start. ARP for a peer is answered by the VXLAN device itself
+//! (`proxy`).
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
-use domain::Result;
+use domain::{ContainerId, Result};
+use futures::TryStreamExt;
 use rtnetlink::packet_route::{
     AddressFamily,
-    neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
+    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
 };
 
 use super::{
@@ -20,62 +25,192 @@ use super::{
     links::{self, because},
     router::{Router, VXLAN},
 };
+use crate::dns::Names;
+
+/// How long an announcement holds against a list that lacks it.
+const ANNOUNCED: Duration = Duration::from_secs(10);
 
 /// A container on another host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Peer {
+    pub container: ContainerId,
     pub address: Ipv4Addr,
     pub mac: [u8; 6],
     /// Underlay address of its host.
     pub vtep: Ipv4Addr,
+    /// Container name and aliases.
+    pub names: Vec<String>,
+    /// Only then do its names resolve.
+    pub running: bool,
 }
 
-/// What has been programmed, by VNI.
+/// Where frames for one address go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Path {
+    address: Ipv4Addr,
+    mac: [u8; 6],
+    vtep: Ipv4Addr,
+}
+
+/// What is known of the networks that are on this host.
 #[derive(Default)]
-pub(super) struct Peers(Mutex<HashMap<u32, (u64, BTreeSet<Peer>)>>);
+pub(super) struct Peers {
+    known: Mutex<HashMap<u32, Known>>,
+    /// Changes of one network's kernel state happen one after the other.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Known {
+    name: String,
+    generation: u64,
+    listed: BTreeMap<ContainerId, Peer>,
+    announced: BTreeMap<ContainerId, (Peer, Instant)>,
+    /// None: not looked at since this agent began.
+    programmed: Option<BTreeSet<Path>>,
+}
+
+impl Known {
+    /// The list, and on top of it what was announced lately.
+    fn wanted(&mut self) -> BTreeMap<ContainerId, Peer> {
+        let Self { listed, announced, generation, .. } = self;
+        announced.retain(|id, (peer, at)| {
+            let confirmed = listed.get(id).is_some_and(|l| l.running);
+            let expired = at.elapsed() >= ANNOUNCED;
+            // Nobody confirmed it: the start has failed, or the list is older. The next list tells.
+            if expired && !confirmed {
+                *generation = 0;
+            }
+            let moved = confirmed && listed.get(id).is_some_and(|l| l.vtep != peer.vtep);
+            !confirmed && !expired || moved && !expired
+        });
+        let mut wanted = listed.clone();
+        wanted.extend(announced.iter().map(|(id, (peer, _))| (id.clone(), peer.clone())));
+        wanted
+    }
+}
 
 impl Peers {
-    /// Makes `wanted` the peers of the router's network. An older generation than the last is ignored.
-    pub(super) async fn set(&self, host: &Host, router: &Router, generation: u64, wanted: &[Peer]) -> Result<()> {
-        let wanted: BTreeSet<Peer> = wanted.iter().copied().collect();
-        let present = match self.lock().get(&router.vni) {
-            Some((known, _)) if *known > generation => return Ok(()),
-            Some((_, present)) => present.clone(),
-            None => BTreeSet::new(),
-        };
-        let index = links::index(&router.links, VXLAN).await?;
-        for vtep in wanted.iter().map(|p| p.vtep).collect::<BTreeSet<_>>() {
-            host.admit_vtep(vtep)?;
-        }
-        for peer in present.difference(&wanted).filter(|old| !wanted.iter().any(|new| new.address == old.address)) {
-            remove(router, index, peer).await;
-        }
-        for peer in wanted.difference(&present) {
-            add(router, index, peer).await?;
-        }
-        self.lock().insert(router.vni, (generation, wanted));
-        let vteps: BTreeSet<Ipv4Addr> = self.lock().values().flat_map(|(_, p)| p).map(|p| p.vtep).collect();
-        host.keep_vteps(&vteps)
+    /// How far the network is known; 0 = not at all.
+    pub(super) fn generation(&self, vni: u32) -> u64 {
+        let mut known = self.lock();
+        known.get_mut(&vni).map_or(0, |k| {
+            k.wanted(); // lets announcements that nobody confirmed run out
+            k.generation
+        })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, (u64, BTreeSet<Peer>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The router is gone, and what was programmed with it.
+    pub(super) fn forget(&self, vni: u32) {
+        self.lock().remove(&vni);
+    }
+
+    /// A full list. An older generation than the last is ignored.
+    pub(super) fn list(&self, vni: u32, name: &str, generation: u64, peers: Vec<Peer>) {
+        let mut known = self.lock();
+        let known = known.entry(vni).or_default();
+        if generation < known.generation {
+            return;
+        }
+        known.generation = generation;
+        known.name = name.to_owned();
+        known.listed = peers.into_iter().map(|p| (p.container.clone(), p)).collect();
+    }
+
+    /// Some that have just come, also where the network is not yet here: its first container may be on its way.
+    pub(super) fn announce(&self, vni: u32, name: &str, peers: Vec<Peer>) {
+        let mut known = self.lock();
+        let known = known.entry(vni).or_default();
+        known.name = name.to_owned();
+        known.announced.extend(peers.into_iter().map(|p| (p.container.clone(), (p, Instant::now()))));
+    }
+
+    /// Makes kernel and DNS say what is known.
+    pub(super) async fn apply(&self, host: &Host, router: &Router, names: &Names) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let (name, wanted, programmed, listed) = {
+            let mut known = self.lock();
+            let Some(known) = known.get_mut(&router.vni) else { return Ok(()) };
+            (known.name.clone(), known.wanted(), known.programmed.clone(), known.generation > 0)
+        };
+        // An earlier agent's work is taken from the kernel, once.
+        let present = match programmed {
+            Some(present) => present,
+            None => found(router).await?,
+        };
+        let path = |p: &Peer| Path { address: p.address, mac: p.mac, vtep: p.vtep };
+        let mut paths: BTreeSet<Path> = wanted.values().map(path).collect();
+        if !listed {
+            // Only some are known yet: nobody is cut off for that.
+            let kept = present.iter().filter(|old| !paths.iter().any(|new| new.address == old.address)).copied();
+            paths.extend(kept.collect::<Vec<_>>());
+        }
+        if paths != present {
+            program(host, router, &present, &paths).await?;
+            if let Some(known) = self.lock().get_mut(&router.vni) {
+                known.programmed = Some(paths);
+            }
+            let vteps: BTreeSet<Ipv4Addr> =
+                self.lock().values().filter_map(|k| k.programmed.as_ref()).flatten().map(|path| path.vtep).collect();
+            host.keep_vteps(&vteps)?;
+        }
+        let running = wanted.into_values().filter(|p| p.running);
+        names.set_remote(router.vni, &name, running.map(|p| (p.container, p.address, p.names)));
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn add(router: &Router, index: u32, peer: &Peer) -> Result<()> {
+async fn program(host: &Host, router: &Router, present: &BTreeSet<Path>, wanted: &BTreeSet<Path>) -> Result<()> {
+    let index = links::index(&router.links, VXLAN).await?;
+    let vteps: BTreeSet<Ipv4Addr> = wanted.iter().map(|p| p.vtep).filter(|v| !v.is_unspecified()).collect();
+    for vtep in vteps {
+        host.admit_vtep(vtep)?;
+    }
+    for path in present.difference(wanted).filter(|old| !wanted.iter().any(|new| new.address == old.address)) {
+        remove(router, index, path).await;
+    }
+    for path in wanted.difference(present).filter(|p| !p.vtep.is_unspecified()) {
+        add(router, index, path).await?;
+    }
+    Ok(())
+}
+
+/// What the VXLAN device answers ARP for. Where its frames go is not read back: it is written again.
+async fn found(router: &Router) -> Result<BTreeSet<Path>> {
+    let index = links::index(&router.links, VXLAN).await?;
+    let all = router.links.neighbours().get().set_address_family(AddressFamily::Inet).execute();
+    let all: Vec<NeighbourMessage> = all.try_collect().await.map_err(because("list neighbours"))?;
+    let path = |message: NeighbourMessage| {
+        let (mut address, mut mac) = (None, None);
+        for attribute in message.attributes {
+            match attribute {
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => address = Some(a),
+                NeighbourAttribute::LinkLayerAddress(m) => mac = m.try_into().ok(),
+                _ => {}
+            }
+        }
+        Some(Path { address: address?, mac: mac?, vtep: Ipv4Addr::UNSPECIFIED })
+    };
+    Ok(all.into_iter().filter(|m| m.header.ifindex == index).filter_map(path).collect())
+}
+
+async fn add(router: &Router, index: u32, path: &Path) -> Result<()> {
     let neighbours = router.links.neighbours();
-    let tunnel = neighbours.add_bridge(index, &peer.mac).flags(NeighbourFlags::Own).destination(IpAddr::V4(peer.vtep));
+    let tunnel = neighbours.add_bridge(index, &path.mac).flags(NeighbourFlags::Own).destination(IpAddr::V4(path.vtep));
     tunnel.replace().execute().await.map_err(because("add a peer's tunnel"))?;
     // Not the default state, Permanent: that means a MAC of the bridge itself.
-    let bridge = neighbours.add_bridge(index, &peer.mac).flags(NeighbourFlags::Controller).state(NeighbourState::Noarp);
+    let bridge = neighbours.add_bridge(index, &path.mac).flags(NeighbourFlags::Controller).state(NeighbourState::Noarp);
     bridge.replace().execute().await.map_err(because("add a peer to the bridge"))?;
-    let arp = neighbours.add(index, IpAddr::V4(peer.address)).link_layer_address(&peer.mac);
+    let arp = neighbours.add(index, IpAddr::V4(path.address)).link_layer_address(&path.mac);
     arp.replace().execute().await.map_err(because("add a peer's address"))
 }
 
 /// What is not there any more is no error: the network may have been made anew.
-async fn remove(router: &Router, index: u32, peer: &Peer) {
+async fn remove(router: &Router, index: u32, path: &Path) {
     let message = |family, flags, attribute| {
         let mut message = NeighbourMessage::default();
         message.header.family = family;
@@ -84,14 +219,45 @@ async fn remove(router: &Router, index: u32, peer: &Peer) {
         message.attributes.push(attribute);
         message
     };
-    let mac = || NeighbourAttribute::LinkLayerAddress(peer.mac.to_vec());
+    let mac = || NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
     for message in [
         message(AddressFamily::Bridge, NeighbourFlags::Own, mac()),
         message(AddressFamily::Bridge, NeighbourFlags::Controller, mac()),
-        message(AddressFamily::Inet, NeighbourFlags::empty(), NeighbourAttribute::Destination(peer.address.into())),
+        message(AddressFamily::Inet, NeighbourFlags::empty(), NeighbourAttribute::Destination(path.address.into())),
     ] {
         if let Err(error) = router.links.neighbours().del(message).execute().await {
             tracing::debug!(vni = router.vni, %error, "remove a peer");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(id: &ContainerId, running: bool) -> Peer {
+        Peer {
+            container: id.clone(),
+            address: Ipv4Addr::new(10, 0, 0, 9),
+            mac: [2, 0x42, 10, 0, 0, 9],
+            vtep: Ipv4Addr::new(10, 90, 0, 12),
+            names: vec!["web".into()],
+            running,
+        }
+    }
+
+    #[test]
+    fn an_announcement_outlives_a_list_that_is_older_and_yields_to_one_that_has_it() {
+        let (peers, id) = (Peers::default(), ContainerId::random());
+        peers.announce(7, "net", vec![peer(&id, true)]);
+        peers.list(7, "net", 3, vec![peer(&id, false)]);
+        assert!(peers.lock().get_mut(&7).unwrap().wanted()[&id].running);
+        assert_eq!(peers.generation(7), 3);
+        peers.list(7, "net", 2, vec![]);
+        assert_eq!(peers.lock().get_mut(&7).unwrap().wanted().len(), 1, "an older list changes nothing");
+        peers.list(7, "net", 4, vec![peer(&id, true)]);
+        assert!(peers.lock().get_mut(&7).unwrap().wanted().len() == 1 && peers.lock()[&7].announced.is_empty());
+        peers.list(7, "net", 5, vec![peer(&id, false)]);
+        assert!(!peers.lock().get_mut(&7).unwrap().wanted()[&id].running, "it has ended since");
     }
 }

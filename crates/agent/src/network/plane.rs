@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use super::{
     router::Router,
     routers::Routers,
     sandbox::{self, Live, State},
+    source::Source,
     spare::{Pool, Spare},
 };
 use crate::{
@@ -52,6 +53,8 @@ pub struct SandboxRequest<'a> {
     /// First host id of the tenant's range.
     pub uid_base: u32,
     pub container: &'a ContainerId,
+    /// Docker name, which DNS answers.
+    pub name: &'a str,
     /// None at all: loopback only, and no DNS.
     pub endpoints: &'a [Endpoint],
     pub dns: &'a DnsSettings,
@@ -78,6 +81,7 @@ pub struct Plane {
     trash: PathBuf,
     live: Mutex<HashMap<ContainerId, Live>>,
     reaper: mpsc::UnboundedSender<Remains>,
+    source: OnceLock<Arc<dyn Source>>,
 }
 
 impl Plane {
@@ -109,7 +113,19 @@ impl Plane {
         }
         let upstream = dns::host_servers(&settings.dns_upstream, Path::new("/etc/resolv.conf"));
         let (spares, names, peers, live) = (Pool::new(spares), Arc::default(), Peers::default(), Mutex::default());
-        let plane = Self { host, routers, spares, names, peers, upstream, sandboxes, trash, live, reaper };
+        let plane = Self {
+            host,
+            routers,
+            spares,
+            names,
+            peers,
+            upstream,
+            sandboxes,
+            trash,
+            live,
+            reaper,
+            source: OnceLock::new(),
+        };
         let plane = Arc::new(plane);
         tokio::spawn(sweep(Arc::downgrade(&plane)));
         Ok(plane)
@@ -173,12 +189,101 @@ impl Plane {
         self.names.insert(container, Some(name.trim_start_matches('/')), endpoints);
     }
 
+    /// Whom to ask about other hosts; set once.
+    pub fn ask(&self, source: Arc<dyn Source>) {
+        let _ = self.source.set(source);
+    }
+
+    pub(super) fn source(&self) -> Option<Arc<dyn Source>> {
+        self.source.get().cloned()
+    }
+
+    pub(super) fn generation(&self, vni: u32) -> u64 {
+        self.peers.generation(vni)
+    }
+
+    /// The networks that are on this host, with how far each is known.
+    pub async fn networks(&self) -> Vec<(u32, u64)> {
+        let present = self.routers.present().await;
+        present.into_iter().map(|vni| (vni, self.peers.generation(vni))).collect()
+    }
+
     /// Makes `peers` the containers of the network `vni` on other hosts. A network that is not on this host: nothing.
-    pub async fn set_peers(&self, vni: u32, generation: u64, peers: &[Peer]) -> Result<()> {
+    pub async fn set_peers(&self, vni: u32, name: &str, generation: u64, peers: Vec<Peer>) -> Result<()> {
+        let Some(router) = self.routers.find(vni).await else { return Ok(()) };
+        self.peers.list(vni, name, generation, peers);
+        self.peers.apply(&self.host, &router, &self.names).await
+    }
+
+    /// Containers that have just come on other hosts.
+    pub async fn announce(&self, vni: u32, name: &str, peers: Vec<Peer>) -> Result<()> {
+        self.peers.announce(vni, name, peers);
         match self.routers.find(vni).await {
-            Some(router) => self.peers.set(&self.host, &router, generation, peers).await,
+            Some(router) => self.peers.apply(&self.host, &router, &self.names).await,
             None => Ok(()),
         }
+    }
+
+    /// No other container here is in the network: what is known of it may be old.
+    pub fn is_alone_in(&self, container: &ContainerId, vni: u32) -> bool {
+        let live = self.lock();
+        !live.iter().any(|(id, live)| id != container && live.ports.iter().any(|p| p.vni == vni))
+    }
+
+    /// Plugs a running container into one more network. `request` has all of its endpoints, the new one among them.
+    pub async fn connect(&self, request: &SandboxRequest<'_>, endpoint: &Endpoint) -> Result<()> {
+        let dir = self.dir_of(request.container);
+        let mut state = State::read(&dir).ok_or_else(|| Error::internal("a running container without a sandbox"))?;
+        if state.ports.iter().any(|p| p.vni == endpoint.vni) {
+            return Ok(());
+        }
+        let (netns, router) = (Netns::open(&dir.join("net"))?, self.routers.get(endpoint).await?);
+        let port = Port::new(endpoint)?;
+        state.ports.push(port.clone());
+        state.write(&dir)?;
+        let links = netns.run(netns::links_here)?;
+        if let Err(error) = self.plug(request, endpoint, &router, &port, &netns, &links).await {
+            state.ports.pop();
+            let _ = port.unplug(&router).await;
+            state.write(&dir)?;
+            return Err(error);
+        }
+        self.changed(request, state.ports, &netns)
+    }
+
+    /// Takes a running container out of a network. `request` has the endpoints that remain.
+    pub async fn disconnect(&self, request: &SandboxRequest<'_>, vni: u32) -> Result<()> {
+        let dir = self.dir_of(request.container);
+        let mut state = State::read(&dir).ok_or_else(|| Error::internal("a running container without a sandbox"))?;
+        self.names.leave(request.container, vni);
+        let (gone, ports): (Vec<Port>, Vec<Port>) = state.ports.drain(..).partition(|p| p.vni == vni);
+        let router = self.routers.find(vni).await;
+        for port in &gone {
+            if let Some(router) = &router {
+                port.unplug(router).await?;
+            }
+        }
+        state.ports = ports;
+        state.write(&dir)?;
+        let netns = Netns::open(&dir.join("net"))?;
+        if let Some(way_out) = request.endpoints.iter().find(|e| !e.internal) {
+            let links = netns.run(netns::links_here)?;
+            port::set_default_route(&links, way_out.gateway).await?;
+        }
+        self.changed(request, state.ports, &netns)
+    }
+
+    /// DNS follows the networks.
+    fn changed(&self, request: &SandboxRequest<'_>, ports: Vec<Port>, netns: &Netns) -> Result<()> {
+        let scope = Arc::new(self.scope(request, netns)?);
+        self.names.insert(request.container, Some(request.name), request.endpoints);
+        if let Some(live) = self.lock().get_mut(request.container) {
+            live.ports = ports;
+            if let Some((_, shared)) = &live.dns {
+                *shared.write().unwrap_or_else(PoisonError::into_inner) = scope;
+            }
+        }
+        Ok(())
     }
 
     /// The host's address and MTU on the underlay.
@@ -206,7 +311,7 @@ impl Plane {
         }
         let ports = state.ports;
         for (i, (router, port)) in routers.iter().zip(&ports).enumerate() {
-            self.plug(request, i, router, port, &netns, &links).await?;
+            self.plug(request, &request.endpoints[i], router, port, &netns, &links).await?;
         }
         set_sysctls(&netns, request.sysctls)?;
         self.go_live(request, ports, &netns, sockets)
@@ -220,21 +325,21 @@ impl Plane {
         Ok(routers)
     }
 
-    /// Plugs endpoint `i` of the request into its router.
+    /// Plugs one endpoint of the request into its router.
     async fn plug(
         &self,
         request: &SandboxRequest<'_>,
-        i: usize,
+        endpoint: &Endpoint,
         router: &Router,
         port: &Port,
         netns: &Netns,
         links: &rtnetlink::Handle,
     ) -> Result<()> {
-        let endpoint = &request.endpoints[i];
         let mtu = self.host.underlay.overlay_mtu(endpoint.mtu);
-        let default_route = request.endpoints.iter().position(|e| !e.internal) == Some(i);
-        let socket = Socket { netns, links, index: FIRST_LINK + i as u32, mtu, default_route };
-        port::plug(router, port, endpoint, socket).await
+        let default_route = request.endpoints.iter().find(|e| !e.internal).is_some_and(|e| e.vni == endpoint.vni);
+        let socket = Socket { netns, links, index: FIRST_LINK + number(&endpoint.interface), mtu, default_route };
+        port::plug(router, port, endpoint, socket).await?;
+        self.peers.apply(&self.host, router, &self.names).await
     }
 
     /// The last step: names and DNS.
@@ -245,25 +350,24 @@ impl Plane {
         netns: &Netns,
         sockets: Sockets,
     ) -> Result<Sandbox> {
-        let dns = match request.endpoints.is_empty() {
-            true => None,
-            false => Some(dns::Server::start(sockets, self.resolver(request, netns)?)?),
-        };
-        self.names.insert(request.container, None, request.endpoints);
-        self.lock().insert(request.container.clone(), Live { ports, _dns: dns });
+        let scope = Arc::new(RwLock::new(Arc::new(self.scope(request, netns)?)));
+        let resolver = Resolver { names: self.names.clone(), scope: scope.clone() };
+        // A container of no network may be connected to one later; without any it gets no answers.
+        let dns = Some((dns::Server::start(sockets, resolver)?, scope));
+        self.names.insert(request.container, Some(request.name), request.endpoints);
+        self.lock().insert(request.container.clone(), Live { ports, dns });
         Ok(self.paths(request.container))
     }
 
     /// Containers of internal networks only get no answers from outside: DNS would be a way out.
-    fn resolver(&self, request: &SandboxRequest<'_>, netns: &Netns) -> Result<Resolver> {
+    fn scope(&self, request: &SandboxRequest<'_>, netns: &Netns) -> Result<dns::Scope> {
         let servers: Vec<IpAddr> = request.dns.servers.clone();
         let upstream = match request.endpoints.iter().all(|e| e.internal) {
             true => Upstream::None,
             false if servers.is_empty() => Upstream::Host(self.upstream.clone()),
             false => Upstream::Container { servers, netns: netns.share()? },
         };
-        let vnis = request.endpoints.iter().map(|e| e.vni).collect();
-        Ok(Resolver { names: self.names.clone(), vnis, upstream })
+        Ok(dns::Scope { vnis: request.endpoints.iter().map(|e| e.vni).collect(), upstream })
     }
 
     async fn take_up(&self, request: &SandboxRequest<'_>, dir: &Path, mut state: State) -> Result<Sandbox> {
@@ -273,7 +377,7 @@ impl Plane {
         let mut missing = Vec::new();
         for (i, endpoint) in request.endpoints.iter().enumerate() {
             let router = self.routers.get(endpoint).await?;
-            let port = match present.get(i) {
+            let port = match present.iter().find(|p| p.vni == endpoint.vni) {
                 Some(port) if port.is_there(&router).await? => port.clone(),
                 _ => {
                     missing.push((i, router));
@@ -287,7 +391,7 @@ impl Plane {
         for (i, router) in &missing {
             tracing::warn!(container.id = %request.container, "a container's link was missing");
             let links = netns.run(netns::links_here)?;
-            self.plug(request, *i, router, &state.ports[*i], &netns, &links).await?;
+            self.plug(request, &request.endpoints[*i], router, &state.ports[*i], &netns, &links).await?;
         }
         self.go_live(request, state.ports, &netns, sockets)
     }
@@ -299,6 +403,11 @@ impl Plane {
     fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// 1 of `eth1`: interface names and indices go together, as they do in a container of dockerd.
+fn number(interface: &str) -> u32 {
+    interface.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
 }
 
 /// The tenant's own, in the container's namespace; they may name its links.
@@ -322,6 +431,8 @@ async fn sweep(plane: Weak<Plane>) {
         for spare in plane.spares.cull() {
             let _ = plane.reaper.send(Remains { dir: spare.dir, ports: Vec::new() });
         }
-        plane.routers.cull().await;
+        for vni in plane.routers.cull().await {
+            plane.peers.forget(vni);
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Port {
     /// In the router; starts with `p`.
     pub(super) name: String,
     mac: [u8; 6],
-    address: std::net::Ipv4Addr,
+    pub(super) address: std::net::Ipv4Addr,
 }
 
 impl Port {
@@ -84,9 +84,15 @@ pub(super) async fn plug(router: &Router, port: &Port, endpoint: &Endpoint, sock
     let (address, length) = (endpoint.address.into(), endpoint.subnet.prefix_len());
     let add = socket.links.address().add(socket.index, address, length);
     add.execute().await.map_err(because("add a container's address"))?;
-    if !socket.default_route {
-        return Ok(());
+    match socket.default_route {
+        true => set_default_route(socket.links, endpoint.gateway).await,
+        false => Ok(()),
     }
-    let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new().gateway(endpoint.gateway).build();
-    socket.links.route().add(route).execute().await.map_err(|e| Error::because("add a container's default route", e))
+}
+
+/// Out of the container, by the router of one of its networks.
+pub(super) async fn set_default_route(links: &Handle, gateway: std::net::Ipv4Addr) -> Result<()> {
+    let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new().gateway(gateway).build();
+    let add = links.route().add(route).replace();
+    add.execute().await.map_err(|e| Error::because("set a container's default route", e))
 }

@@ -68,6 +68,18 @@ impl Routers {
         Ok(router)
     }
 
+    /// The networks that have a router here.
+    pub(super) async fn present(&self) -> Vec<u32> {
+        let slots: Vec<_> = self.lock().iter().map(|(vni, slot)| (*vni, slot.clone())).collect();
+        let mut present = Vec::new();
+        for (vni, slot) in slots {
+            if slot.router.lock().await.is_some() {
+                present.push(vni);
+            }
+        }
+        present
+    }
+
     /// The router, if it is there.
     pub(super) async fn find(&self, vni: u32) -> Option<Arc<Router>> {
         let slot = self.lock().get(&vni).cloned()?;
@@ -75,8 +87,9 @@ impl Routers {
         place.clone()
     }
 
-    /// Removes routers that nobody has used for a while; called now and then.
-    pub(super) async fn cull(&self) {
+    /// Removes routers that nobody has used for a while, and names them; called now and then.
+    pub(super) async fn cull(&self) -> Vec<u32> {
+        let mut gone = Vec::new();
         let slots: Vec<_> = self.lock().iter().map(|(vni, slot)| (*vni, slot.clone())).collect();
         for (vni, slot) in slots {
             if slot.used_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < IDLE {
@@ -88,10 +101,14 @@ impl Routers {
                 continue;
             }
             match router.remove(&self.host).await {
-                Ok(()) => *place = None,
+                Ok(()) => {
+                    *place = None;
+                    gone.push(vni);
+                }
                 Err(error) => tracing::warn!(vni, error = error.operator_text(), "remove a router"),
             }
         }
+        gone
     }
 
     fn slot(&self, vni: u32) -> Arc<Slot> {

@@ -1,7 +1,10 @@
 //! The sandbox of one container: its directory `<run>/sandboxes/<container id>` with the bound namespaces `user` and
 //! `net`, and `state.json`, which is enough to take it apart, also after the agent has died in the middle.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock},
+};
 
 use domain::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -37,7 +40,7 @@ impl State {
 /// A container's sandbox while the agent serves it. Dropping it ends the DNS.
 pub(super) struct Live {
     pub(super) ports: Vec<Port>,
-    pub(super) _dns: Option<dns::Server>,
+    pub(super) dns: Option<(dns::Server, Arc<RwLock<Arc<dns::Scope>>>)>,
 }
 
 /// Both namespaces are bound.

@@ -94,6 +94,7 @@ impl Guest {
             tenant: TenantId::random(),
             uid_base: self.uid_base,
             container: &self.id,
+            name: "test",
             endpoints: &self.endpoints,
             dns: &self.dns,
             sysctls: &self.sysctls,

@@ -5,6 +5,7 @@
 
 mod command;
 mod create;
+mod network;
 mod render;
 
 pub use bollard_stubs::models::{
@@ -27,4 +28,5 @@ pub use bollard_stubs::models::{
 };
 
 pub use create::ContainerCreateBody;
+pub use network::{ConfigFrom, NetworkCreateBody};
 pub use render::{container_config_json, host_config_json};

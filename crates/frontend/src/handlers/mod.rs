@@ -4,4 +4,5 @@ pub(crate) mod auth;
 pub(crate) mod containers;
 pub(crate) mod exec;
 pub(crate) mod images;
+pub(crate) mod networks;
 pub(crate) mod system;

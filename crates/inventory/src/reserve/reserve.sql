@@ -8,7 +8,8 @@ WITH t AS MATERIALIZED (
 ), h AS MATERIALIZED (
     SELECT h.* FROM hosts h JOIN t ON true WHERE h.id = $2 FOR NO KEY UPDATE OF h
 ), wish AS MATERIALIZED (
-    SELECT w.*, n.id AS network_id, n.name AS network_name, n.vni, n.subnet, n.gateway, n.internal, n.mtu
+    SELECT w.*, n.id AS network_id, n.name AS network_name, n.vni, n.subnet, n.gateway, n.internal, n.mtu,
+        coalesce(n.ip_range, n.subnet) AS range, n.auxiliary
     FROM unnest($16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
          WITH ORDINALITY AS w (reference, wanted, mac, aliases, endpoint_id, place)
     LEFT JOIN LATERAL (
@@ -24,20 +25,28 @@ WITH t AS MATERIALIZED (
     -- A random address is nearly always free, and unlikely to be that of another create at the same moment.
     LEFT JOIN LATERAL (
         SELECT p.address FROM (
-            SELECT set_masklen(network(w.subnet)::inet
-                + (1 + floor(random() * ((1::bigint << (32 - masklen(w.subnet))) - 2)))::bigint, 32) AS address
+            SELECT set_masklen(network(w.range)::inet
+                + floor(random() * (1::bigint << (32 - masklen(w.range))))::bigint, 32) AS address
             FROM generate_series(1, 8)
         ) p
         WHERE w.wanted IS NULL AND p.address <> w.gateway
+          AND p.address > set_masklen(network(w.subnet)::inet, 32)
+          AND p.address < set_masklen(broadcast(w.subnet)::inet, 32)
+          AND NOT w.auxiliary @? format('$.* ? (@ == "%s")', host(p.address))::jsonpath
           -- OFFSET keeps it a look-up for each probe: the network may have many endpoints.
           AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = p.address OFFSET 0)
         LIMIT 1
     ) probe ON true
-    -- A full network: any address behind a used one (the gateway's is the first of all).
+    -- A full network: any address behind a used one (the range's own is the first of all).
     LEFT JOIN LATERAL (
         SELECT set_masklen(used.address + 1, 32) AS address
-        FROM (SELECT e.address FROM endpoints e WHERE e.network_id = w.network_id UNION ALL SELECT w.gateway) used
-        WHERE w.wanted IS NULL AND probe.address IS NULL
+        FROM (
+            SELECT e.address FROM endpoints e WHERE e.network_id = w.network_id
+            UNION ALL SELECT w.gateway UNION ALL SELECT set_masklen(network(w.range)::inet, 32)
+        ) used
+        WHERE w.wanted IS NULL AND probe.address IS NULL AND used.address + 1 <> w.gateway
+          AND set_masklen(used.address + 1, 32) << w.range
+          AND NOT w.auxiliary @? format('$.* ? (@ == "%s")', host(used.address + 1))::jsonpath
           AND used.address + 1 < set_masklen(broadcast(w.subnet)::inet, 32)
           AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = used.address + 1)
         ORDER BY random() LIMIT 1
@@ -94,9 +103,10 @@ WITH t AS MATERIALIZED (
         SELECT ARRAY(SELECT layer->>'digest' FROM json_array_elements($9::json->'image'->'layers') AS layer) AS blobs) b
     WHERE verdict.ok ON CONFLICT DO NOTHING
 ), plugged AS (
-    INSERT INTO endpoints (tenant_id, network_id, container_id, endpoint_id, interface, address, mac, aliases)
+    INSERT INTO endpoints (tenant_id, network_id, container_id, endpoint_id, interface, address, mac, aliases,
+        address_given)
     SELECT $1, j.network_id, $3, j.endpoint_id, 'eth' || (j.place - 1), j.address,
-        coalesce(j.mac, mac_of(j.address)), ARRAY(SELECT json_array_elements_text(j.aliases::json))
+        coalesce(j.mac, mac_of(j.address)), ARRAY(SELECT json_array_elements_text(j.aliases::json)), j.wanted IS NOT NULL
     FROM judged j, verdict WHERE verdict.ok
 )
 SELECT v.ok, v.ordinal, v.host_ok, v.memory_ok, v.cpu_ok, v.count_ok, v.memory_quota_bytes, v.cpu_quota_millis,

@@ -7,6 +7,7 @@ mod execs;
 mod hosts;
 mod images;
 mod ingest;
+mod networks;
 mod reservations;
 mod updates;
 

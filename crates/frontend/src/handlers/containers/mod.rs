@@ -1,5 +1,6 @@
 //! `/containers`.
 
+pub(crate) mod announce;
 pub(crate) mod attach;
 pub(crate) mod attach_ws;
 pub(crate) mod commit;

@@ -8,7 +8,10 @@ use http::{
 };
 use rpc::v1;
 
-use super::verb::{DEADLINE, Target, within};
+use super::{
+    announce::announce,
+    verb::{DEADLINE, Target, within},
+};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -28,7 +31,12 @@ pub(crate) async fn start(
     check(&params, &headers)?;
     let target = Target::find(&app, &caller, &id).await?;
     let request = v1::StartRequest { container: Some(target.key.clone()) };
-    match target.agent.clone().start(within(DEADLINE, request)).await {
+    // Whoever hears that the container runs must be able to reach it from every host.
+    let (started, ()) = tokio::join!(
+        async { target.agent.clone().start(within(DEADLINE, request)).await },
+        announce(&app, &target, &target.container.endpoints),
+    );
+    match started {
         Ok(reply) => Ok(json::empty(match target.store(reply.into_inner()).await?.0 {
             v1::Outcome::Already => StatusCode::NOT_MODIFIED,
             v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,

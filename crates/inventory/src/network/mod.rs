@@ -1,4 +1,14 @@
-//! Tenants' networks. For now each tenant has its default one, `bridge`.
+//! Tenants' networks: the default one, `bridge`, that each tenant has from the start, and those that it makes itself.
+//!
+//! A container's endpoint exists from create (or connect) to remove (or disconnect), whether it runs or not; so does its
+//! address. `generation` counts up with whatever hosts must hear of.
+
+mod connect;
+mod create;
+mod remove;
+mod state;
+
+pub use state::{NetworkState, NetworkVersion, PeerRecord, Sharing};
 
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
@@ -20,9 +30,26 @@ pub struct Network {
     pub subnet: Ipv4Net,
     pub gateway: Ipv4Addr,
     pub internal: bool,
+    pub ip_range: Option<Ipv4Net>,
+    /// Addresses that no container gets.
+    pub auxiliary: BTreeMap<String, Ipv4Addr>,
     pub labels: BTreeMap<String, String>,
     pub options: BTreeMap<String, String>,
+    /// Endpoints, of running containers and others.
+    pub endpoints: i64,
     pub created_at: DateTime<Utc>,
+}
+
+/// A running container in a network, as `network inspect` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Member {
+    pub network_id: String,
+    pub container_id: String,
+    pub name: String,
+    pub endpoint_id: String,
+    pub mac: String,
+    /// With the prefix length of the subnet.
+    pub address: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -33,8 +60,11 @@ struct NetworkRow {
     subnet: IpNet,
     gateway: IpNet,
     internal: bool,
+    ip_range: Option<IpNet>,
+    auxiliary: Json<BTreeMap<String, Ipv4Addr>>,
     labels: Json<BTreeMap<String, String>>,
     options: Json<BTreeMap<String, String>>,
+    endpoints: i64,
     created_at: DateTime<Utc>,
 }
 
@@ -51,6 +81,12 @@ impl TryFrom<NetworkRow> for Network {
             subnet,
             gateway: gateway.addr(),
             internal: row.internal,
+            ip_range: row.ip_range.and_then(|range| match range {
+                IpNet::V4(range) => Some(range),
+                IpNet::V6(_) => None,
+            }),
+            auxiliary: row.auxiliary.0,
+            endpoints: row.endpoints,
             labels: row.labels.0,
             options: row.options.0,
             created_at: row.created_at,
@@ -58,8 +94,14 @@ impl TryFrom<NetworkRow> for Network {
     }
 }
 
-const ALL: &str = "SELECT id, name, vni, subnet, gateway, internal, labels, options, created_at
-    FROM networks WHERE tenant_id = $1 ORDER BY name";
+const ALL: &str = "SELECT id, name, vni, subnet, gateway, internal, ip_range, auxiliary, labels, options, created_at,
+        (SELECT count(*) FROM endpoints e WHERE e.tenant_id = n.tenant_id AND e.network_id = n.id) AS endpoints
+    FROM networks n WHERE tenant_id = $1 ORDER BY name";
+const MEMBERS: &str = "SELECT e.network_id, c.id AS container_id, c.name, e.endpoint_id, e.mac,
+        host(e.address) || '/' || masklen(n.subnet) AS address
+    FROM endpoints e JOIN networks n ON n.tenant_id = e.tenant_id AND n.id = e.network_id
+    JOIN containers c ON c.tenant_id = e.tenant_id AND c.id = e.container_id
+    WHERE e.tenant_id = $1 AND e.network_id = $2 AND c.status IN ('running', 'paused') ORDER BY c.name";
 
 impl TenantView {
     /// By name.
@@ -67,6 +109,12 @@ impl TenantView {
         let rows: Vec<NetworkRow> =
             failure::retrying("list networks", || sqlx::query_as(ALL).bind(self.id.0).fetch_all(&self.pool)).await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// The running containers of a network, by name.
+    pub async fn members(&self, network: &NetworkId) -> Result<Vec<Member>> {
+        let query = || sqlx::query_as(MEMBERS).bind(self.id.0).bind(network.as_str()).fetch_all(&self.pool);
+        failure::retrying("list a network's containers", query).await
     }
 
     /// Full id, exact name (`default` is `bridge`), or unique prefix of an id.

@@ -1,0 +1,49 @@
+//! Where the containers of this host's networks are elsewhere, as the schedulers tell it.
+
+use domain::{Error, HostId, Result};
+use rpc::{Channels, v1};
+
+use crate::network::{Listing, Peer, Source, parse_mac};
+
+pub(crate) struct Schedulers {
+    pub(crate) channels: Channels,
+    pub(crate) endpoints: Vec<String>,
+    /// This host's own containers are no peers.
+    pub(crate) host: HostId,
+}
+
+#[tonic::async_trait]
+impl Source for Schedulers {
+    async fn newer(&self, known: Vec<(u32, u64)>) -> Result<Vec<Listing>> {
+        let known: Vec<_> = known.into_iter().map(|(vni, generation)| v1::NetworkVersion { vni, generation }).collect();
+        let mut last = Error::unavailable("no scheduler is configured");
+        for endpoint in &self.endpoints {
+            let request = v1::NewerRequest { known: known.clone() };
+            match self.channels.scheduler(endpoint)?.newer(request).await {
+                Ok(reply) => return reply.into_inner().networks.into_iter().map(|n| listing(n, self.host)).collect(),
+                Err(status) => last = rpc::status::from_status(status),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Without the containers of `host` itself.
+pub(crate) fn listing(from: v1::NetworkPeers, host: HostId) -> Result<Listing> {
+    let v1::NetworkPeers { vni, name, generation, peers } = from;
+    let own = host.to_string();
+    let peers = peers.into_iter().filter(|p| p.host_id != own).map(peer).collect::<Result<_>>()?;
+    Ok(Listing { vni, name, generation, peers })
+}
+
+fn peer(from: v1::Peer) -> Result<Peer> {
+    let address = |text: &str| text.parse().map_err(|_| Error::invalid(format!("a peer's address {text:?}")));
+    Ok(Peer {
+        container: from.container_id.parse()?,
+        address: address(&from.address)?,
+        mac: parse_mac(&from.mac)?,
+        vtep: address(&from.vtep)?,
+        names: from.names,
+        running: from.running,
+    })
+}

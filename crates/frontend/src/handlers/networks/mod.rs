@@ -1,0 +1,10 @@
+//! `/networks`: the tenant's private networks, and Docker's three predefined ones.
+
+pub(crate) mod connect;
+pub(crate) mod create;
+pub(crate) mod disconnect;
+pub(crate) mod inspect;
+pub(crate) mod list;
+pub(crate) mod prune;
+pub(crate) mod remove;
+mod shown;

@@ -1,0 +1,76 @@
+//! `docker network connect` and `disconnect`: an endpoint of a container that exists.
+//!
+//! The tenant's row is locked first, so nobody takes the chosen address or interface name meanwhile.
+
+use domain::{ContainerId, Endpoint, Error, NetworkId, Result, spec::NetworkWish};
+use sqlx::types::Json;
+
+use super::Network;
+use crate::{TenantView, failure};
+
+const LOCK: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
+/// As in `reserve.sql`: a random address, else any behind a used one.
+const CONNECT: &str = include_str!("connect.sql");
+const DISCONNECT: &str = "WITH t AS (
+        UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id
+    ), heard AS (
+        UPDATE networks n SET generation = n.generation + 1 FROM t WHERE n.tenant_id = t.id AND n.id = $3
+    )
+    DELETE FROM endpoints e USING t WHERE e.tenant_id = t.id AND e.container_id = $2 AND e.network_id = $3";
+
+#[derive(sqlx::FromRow)]
+struct Connected {
+    outside: bool,
+    taken: bool,
+    full: bool,
+    endpoint: Option<Json<Endpoint>>,
+}
+
+impl TenantView {
+    /// The new endpoint.
+    ///
+    /// # Errors
+    /// In dockerd's words: connected already, an address that is taken or outside the subnet, a network that is full.
+    pub async fn connect(&self, container: &ContainerId, network: &Network, wish: &NetworkWish) -> Result<Endpoint> {
+        let context = "connect a container";
+        let failed = |e| failure::translate(context, e);
+        let mut tx = self.pool.begin().await.map_err(failed)?;
+        sqlx::query(LOCK).bind(self.id.0).execute(&mut *tx).await.map_err(failed)?;
+        let connected: Connected = sqlx::query_as(CONNECT)
+            .bind(self.id.0)
+            .bind(network.id.as_str())
+            .bind(container.as_str())
+            .bind(wish.ipv4.map(|a| a.to_string()))
+            .bind(wish.mac.as_deref())
+            .bind(&wish.aliases)
+            // Docker's endpoint ids have the form of its network ids.
+            .bind(NetworkId::random().as_str())
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(failed)?;
+        match connected {
+            Connected { endpoint: Some(endpoint), .. } => {
+                tx.commit().await.map_err(failed)?;
+                Ok(endpoint.0)
+            }
+            Connected { outside: true, .. } => Err(Error::invalid(format!(
+                "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {}",
+                wish.ipv4.map(|a| a.to_string()).unwrap_or_default()
+            ))),
+            Connected { taken: true, .. } => Err(Error::forbidden("Address already in use")),
+            Connected { full: true, .. } => Err(Error::NoCapacity(format!(
+                "no available IPv4 addresses on this network's address pools: {}",
+                network.name
+            ))),
+            Connected { .. } => Err(Error::conflict("the container or the network is being removed")),
+        }
+    }
+
+    /// True if it was connected.
+    pub async fn disconnect(&self, container: &ContainerId, network: &NetworkId) -> Result<bool> {
+        let query = || {
+            sqlx::query(DISCONNECT).bind(self.id.0).bind(container.as_str()).bind(network.as_str()).execute(&self.pool)
+        };
+        Ok(failure::retrying("disconnect a container", query).await?.rows_affected() > 0)
+    }
+}
