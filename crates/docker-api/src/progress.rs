@@ -62,6 +62,11 @@ impl Line {
         }
     }
 
+    /// What a push tells programs.
+    pub fn pushed(what: Value) -> Self {
+        Self { progress_detail: Some(Detail::default()), aux: Some(what), ..Self::default() }
+    }
+
     /// What `load` and `build` print.
     pub fn stream(text: impl Into<String>) -> Self {
         Self { stream: Some(text.into()), ..Self::default() }

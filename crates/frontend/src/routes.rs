@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::{
     error::ApiError,
     extract::Caller,
-    handlers::{auth, containers, exec, images, networks, system},
+    handlers::{auth, containers, distribution, exec, images, networks, system},
     serve::page_not_found,
     state::App,
 };
@@ -120,7 +120,7 @@ fn image_rows() -> Vec<Row> {
         post("/images/create", images::create::create),
         get("/images/{name}/json", images::inspect::inspect),
         get("/images/{name}/history", images::history::history),
-        unbuilt(Method::POST, "/images/{name}/push"),
+        post("/images/{name}/push", images::push::push),
         post("/images/{name}/tag", images::tag::tag),
         delete("/images/{name}", images::remove::remove),
         unbuilt(Method::GET, "/images/search"),
@@ -128,7 +128,7 @@ fn image_rows() -> Vec<Row> {
         get("/images/{name}/get", images::get::get_one),
         get("/images/get", images::get::get_many),
         post("/images/load", images::load::load),
-        unbuilt(Method::GET, "/distribution/{name}/json"),
+        get("/distribution/{name}/json", distribution::inspect::inspect),
     ]
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use domain::{Error, Result};
+use domain::{Digest, Error, Result};
 use tokio::sync::mpsc;
 
 /// One line of the response's stream.
@@ -23,6 +23,13 @@ pub enum Progress {
         current: u64,
         /// 0 where it is unknown.
         total: u64,
+    },
+    /// A tag is pushed: for programs.
+    Pushed {
+        tag: String,
+        digest: Digest,
+        /// Of the manifest.
+        size: u64,
     },
 }
 
@@ -54,8 +61,16 @@ impl Reporter {
         let _ = self.0.try_send(line);
     }
 
+    pub(crate) async fn pushed(&self, tag: &str, digest: &Digest, size: u64) -> Result<()> {
+        self.line(Progress::Pushed { tag: tag.to_owned(), digest: digest.clone(), size }).await
+    }
+
     async fn send(&self, id: Option<String>, text: String) -> Result<()> {
+        self.line(Progress::Status { id, text }).await
+    }
+
+    async fn line(&self, line: Progress) -> Result<()> {
         let gone = |_| Error::unavailable("the client does not read the progress");
-        self.0.send_timeout(Progress::Status { id, text }, PATIENCE).await.map_err(gone)
+        self.0.send_timeout(line, PATIENCE).await.map_err(gone)
     }
 }

@@ -64,3 +64,6 @@ impl Upper {
         Ok(signature)
     }
 }
+
+#[cfg(test)]
+mod tests;

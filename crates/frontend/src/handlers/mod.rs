@@ -2,6 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod containers;
+pub(crate) mod distribution;
 pub(crate) mod exec;
 pub(crate) mod images;
 pub(crate) mod networks;

@@ -58,20 +58,51 @@ impl Images {
     ) -> Result<Pulled> {
         let reference = reference.clone().with_default_tag();
         let platform = Platform::parse(platform.unwrap_or_default())?;
-        let endpoints = self.registries.endpoints(&reference, auth.as_ref()).await?;
-        let resolved = resolve(endpoints, &reference, &platform).await?;
         let reporter = Reporter::new(progress);
-        let shown = reference.digest().map(Digest::as_str).or(reference.tag()).unwrap_or_default();
-        reporter.status(shown, format!("Pulling from {}", reference.path())).await?;
-        let pulled = self.take(tenant, &reference, &resolved, &reporter).await?;
-        reporter.say(format!("Digest: {}", pulled.digest)).await?;
-        let outcome = if pulled.up_to_date { "Image is up to date" } else { "Downloaded newer image" };
-        reporter.say(format!("Status: {outcome} for {reference}")).await?;
+        let pulled = self.pull_one(tenant, &reference, &platform, auth.as_ref(), &reporter).await?;
+        reporter.say(outcome(pulled.up_to_date, &reference.to_string())).await?;
         Ok(pulled)
     }
 
-    /// The repository's tags, for `docker pull --all-tags`.
-    pub async fn tags(&self, reference: &ImageRef, auth: Option<&RegistryAuth>) -> Result<Vec<String>> {
+    /// Every tag of a repository (`docker pull --all-tags`), with one word about the outcome for all of them.
+    pub async fn pull_all(
+        &self,
+        tenant: &TenantView,
+        repository: &ImageRef,
+        platform: Option<&str>,
+        auth: Option<RegistryAuth>,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<()> {
+        let platform = Platform::parse(platform.unwrap_or_default())?;
+        let reporter = Reporter::new(progress);
+        let mut up_to_date = true;
+        for tag in self.tags(repository, auth.as_ref()).await? {
+            let reference = repository.clone().with_tag(&tag)?;
+            let pulled = self.pull_one(tenant, &reference, &platform, auth.as_ref(), &reporter).await?;
+            up_to_date &= pulled.up_to_date;
+        }
+        reporter.say(outcome(up_to_date, &repository.familiar_name())).await
+    }
+
+    async fn pull_one(
+        &self,
+        tenant: &TenantView,
+        reference: &ImageRef,
+        platform: &Platform,
+        auth: Option<&RegistryAuth>,
+        reporter: &Reporter,
+    ) -> Result<Pulled> {
+        let endpoints = self.registries.endpoints(reference, auth).await?;
+        let resolved = resolve(endpoints, reference, platform).await?;
+        let shown = reference.digest().map(Digest::as_str).or(reference.tag()).unwrap_or_default();
+        reporter.status(shown, format!("Pulling from {}", reference.path())).await?;
+        let pulled = self.take(tenant, reference, &resolved, reporter).await?;
+        reporter.say(format!("Digest: {}", pulled.digest)).await?;
+        Ok(pulled)
+    }
+
+    /// The repository's tags, as the registry orders them.
+    pub(crate) async fn tags(&self, reference: &ImageRef, auth: Option<&RegistryAuth>) -> Result<Vec<String>> {
         let mut last = Error::internal("a reference without an endpoint");
         for repository in self.registries.endpoints(reference, auth).await? {
             match repository.tags().await {
@@ -168,6 +199,11 @@ impl Images {
         let obtained = obtain_all(&fetching, &from.manifest.layers, config.diff_ids()).await?;
         Ok(new_image(bytes, &config, &obtained))
     }
+}
+
+fn outcome(up_to_date: bool, name: &str) -> String {
+    let outcome = if up_to_date { "Image is up to date" } else { "Downloaded newer image" };
+    format!("Status: {outcome} for {name}")
 }
 
 /// The reference is the tenant's already, and means this image.

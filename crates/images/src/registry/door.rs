@@ -4,9 +4,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use domain::{Error, Result};
 use reqwest::{
-    Client, Method, Response, StatusCode, Url,
+    Body, Client, Method, RequestBuilder, Response, Url,
     header::{self, HeaderMap, HeaderValue},
 };
 
@@ -23,6 +24,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Door {
     pub(crate) rules: Rules,
+    reads: Clients,
+    /// While a body goes out nothing comes in, for as long as it takes: their silence is watched from outside.
+    uploads: Clients,
+}
+
+/// One for each kind of host.
+struct Clients {
     public: Client,
     named: Client,
     nets: Client,
@@ -38,25 +46,22 @@ pub(crate) struct Ask {
     pub(crate) authorization: Option<HeaderValue>,
     /// `application/x-www-form-urlencoded`.
     pub(crate) form: Option<String>,
+    /// Of another type, which `headers` name.
+    pub(crate) body: Option<Bytes>,
     pub(crate) as_mirror: bool,
 }
 
 impl Ask {
     pub(crate) fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), authorization: None, form: None, as_mirror: false }
+        let headers = HeaderMap::new();
+        Self { method: Method::GET, url, headers, authorization: None, form: None, body: None, as_mirror: false }
     }
 }
 
 impl Door {
     pub(crate) fn new(settings: &RegistrySettings) -> Result<Self> {
         let rules = Rules::new(settings)?;
-        Ok(Self {
-            public: client(Admits::Public, true)?,
-            named: client(Admits::Any, false)?,
-            nets: client(Admits::Nets(Arc::clone(&rules.nets)), false)?,
-            mirror: client(Admits::Any, true)?,
-            rules,
-        })
+        Ok(Self { reads: Clients::new(&rules, Some(READ_TIMEOUT))?, uploads: Clients::new(&rules, None)?, rules })
     }
 
     /// The answer, whatever its status, after redirects.
@@ -72,28 +77,56 @@ impl Door {
         Err(Error::invalid(format!("stopped after {REDIRECTS_MAX} redirects")).into())
     }
 
+    /// As [`send`](Self::send), with a body that can be sent once: no redirect is followed. Watch it: it may take for ever.
+    pub(crate) async fn stream(&self, ask: &Ask, body: Body) -> Result<Response, Trouble> {
+        let request = self.request(&self.uploads, ask).await?;
+        request.body(body).send().await.map_err(|e| trouble::of_exchange(&e, &ask.url))
+    }
+
     async fn exchange(&self, ask: &Ask) -> Result<Response, Trouble> {
-        let client = match self.rules.reach(&ask.url, ask.as_mirror).await? {
-            Reach::Public => &self.public,
-            Reach::Named => &self.named,
-            Reach::Nets => &self.nets,
-            Reach::Mirror => &self.mirror,
-        };
-        let mut request = client.request(ask.method.clone(), ask.url.clone()).headers(ask.headers.clone());
-        if let Some(authorization) = &ask.authorization {
-            request = request.header(header::AUTHORIZATION, authorization.clone());
-        }
+        let mut request = self.request(&self.reads, ask).await?;
         if let Some(form) = &ask.form {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
         }
+        if let Some(body) = &ask.body {
+            request = request.body(body.clone());
+        } else if ask.method == Method::POST && ask.form.is_none() {
+            // Some registries insist on a length.
+            request = request.header(header::CONTENT_LENGTH, "0");
+        }
         request.send().await.map_err(|e| trouble::of_exchange(&e, &ask.url))
+    }
+
+    async fn request(&self, clients: &Clients, ask: &Ask) -> Result<RequestBuilder, Trouble> {
+        let client = match self.rules.reach(&ask.url, ask.as_mirror).await? {
+            Reach::Public => &clients.public,
+            Reach::Named => &clients.named,
+            Reach::Nets => &clients.nets,
+            Reach::Mirror => &clients.mirror,
+        };
+        let request = client.request(ask.method.clone(), ask.url.clone()).headers(ask.headers.clone());
+        Ok(match &ask.authorization {
+            Some(authorization) => request.header(header::AUTHORIZATION, authorization.clone()),
+            None => request,
+        })
+    }
+}
+
+impl Clients {
+    fn new(rules: &Rules, read_timeout: Option<Duration>) -> Result<Self> {
+        Ok(Self {
+            public: client(Admits::Public, true, read_timeout)?,
+            named: client(Admits::Any, false, read_timeout)?,
+            nets: client(Admits::Nets(Arc::clone(&rules.nets)), false, read_timeout)?,
+            mirror: client(Admits::Any, true, read_timeout)?,
+        })
     }
 }
 
 /// Where a redirect leads. Only reads are followed.
 fn redirected(ask: &Ask, answer: &Response) -> Result<Option<Url>> {
     let follows = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-    if !follows || ask.method == Method::POST {
+    if !follows || ![Method::GET, Method::HEAD].contains(&ask.method) {
         return Ok(None);
     }
     let location = answer.headers().get(header::LOCATION).and_then(|v| v.to_str().ok());
@@ -101,15 +134,16 @@ fn redirected(ask: &Ask, answer: &Response) -> Result<Option<Url>> {
     next.map(Some).ok_or_else(|| Error::invalid("the registry sent a redirect that leads nowhere"))
 }
 
-fn client(admits: Admits, verify: bool) -> Result<Client> {
-    Client::builder()
+fn client(admits: Admits, verify: bool, read_timeout: Option<Duration>) -> Result<Client> {
+    let builder = Client::builder();
+    let builder = if let Some(timeout) = read_timeout { builder.read_timeout(timeout) } else { builder };
+    builder
         .user_agent(concat!("wharfinger/", env!("CARGO_PKG_VERSION")))
         .dns_resolver(Guard::new(admits))
         .redirect(reqwest::redirect::Policy::none())
         // A proxy would connect for us, past the address check.
         .no_proxy()
         .connect_timeout(LOOKUP_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
         .tls_danger_accept_invalid_certs(!verify)
         .build()
         .map_err(|e| Error::because("building an HTTP client", e))
@@ -129,5 +163,5 @@ pub(crate) async fn body(mut answer: Response, cap_bytes: u64) -> Result<Vec<u8>
 }
 
 pub(crate) fn is_ok(answer: &Response) -> bool {
-    matches!(answer.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT)
+    matches!(answer.status().as_u16(), 200..=202 | 204 | 206)
 }

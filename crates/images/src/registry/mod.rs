@@ -13,6 +13,7 @@ mod reach;
 mod repository;
 mod resolver;
 mod trouble;
+mod upload;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use login::login;
 pub use reach::RegistrySettings;
 pub(crate) use repository::Repository;
 pub(crate) use trouble::Trouble;
+pub(crate) use upload::{Mounted, Session};
 
 use crate::auth::RegistryAuth;
 
@@ -59,6 +61,21 @@ impl Registries {
             endpoints.push(self.repository(base, reference.path(), auth.cloned(), false));
         }
         Ok(endpoints)
+    }
+
+    /// Where `reference` is written: at its registry, never at a mirror. `neighbours`: paths of the same registry whose
+    /// blobs may be mounted.
+    pub(crate) async fn writable(
+        &self,
+        reference: &ImageRef,
+        auth: Option<&RegistryAuth>,
+        neighbours: &[String],
+    ) -> Result<Vec<Repository>> {
+        if let Some(auth) = auth {
+            auth.check_for(reference.domain())?;
+        }
+        let bases = self.bases(reference.domain()).await?.into_iter();
+        Ok(bases.map(|base| self.repository(base, reference.path(), auth.cloned(), false).writable(neighbours.to_vec())).collect())
     }
 
     /// https, and where the operator allows it http.

@@ -1,4 +1,5 @@
-//! A repository at one endpoint, with one tenant's credential: the distribution specification's reads.
+//! A repository at one endpoint, with one tenant's credential: the distribution specification's reads, and what its
+//! writes (`upload`) share with them.
 //!
 //! The credential goes to the registry itself, or to the token realm that the registry names if that is https (policy
 //! I02). A mirror gets none: it is another host than the one that the credential is for.
@@ -25,6 +26,8 @@ use crate::{auth::RegistryAuth, manifest::MANIFEST_MAX_BYTES, media};
 const SMALL_MAX_BYTES: u64 = 64 << 10;
 /// A tag list is paged; this is one page.
 const TAGS_MAX_BYTES: u64 = 4 << 20;
+const TAGS_MAX: usize = 10_000;
+const PAGES_MAX: usize = 100;
 
 pub(crate) struct Repository {
     door: Arc<Door>,
@@ -34,6 +37,10 @@ pub(crate) struct Repository {
     path: String,
     auth: Option<RegistryAuth>,
     as_mirror: bool,
+    /// What a token is asked for: `pull`, or `pull,push`.
+    actions: &'static str,
+    /// Paths of the same registry that are only read, for mounts.
+    neighbours: Vec<String>,
     authorization: Mutex<Option<HeaderValue>>,
 }
 
@@ -42,7 +49,31 @@ impl Repository {
         let auth = auth.filter(|_| !as_mirror);
         let bearer = auth.as_ref().map(|a| a.registry_token.expose()).filter(|t| !t.is_empty());
         let authorization = Mutex::new(bearer.and_then(bearer_header));
-        Self { door, base, path: path.to_owned(), auth, as_mirror, authorization }
+        let (path, actions, neighbours) = (path.to_owned(), "pull", Vec::new());
+        Self { door, base, path, auth, as_mirror, actions, neighbours, authorization }
+    }
+
+    /// The same for writing. Blobs of `neighbours` may be mounted: tokens are asked for them too.
+    pub(crate) fn writable(self, neighbours: Vec<String>) -> Self {
+        Self { actions: "pull,push", neighbours, ..self }
+    }
+
+    pub(super) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    pub(super) fn base(&self) -> &Url {
+        &self.base
+    }
+
+    pub(super) fn url(&self, suffix: &str) -> Result<Url> {
+        let path = if self.path.is_empty() { String::new() } else { format!("{}/", self.path) };
+        self.base.join(&format!("v2/{path}{suffix}")).map_err(|e| Error::because("a registry URL", e))
+    }
+
+    /// The credential in use, if `url` is the registry's own.
+    pub(super) async fn authorization_for(&self, url: &Url) -> Option<HeaderValue> {
+        if url.origin() == self.base.origin() { self.authorization.lock().await.clone() } else { None }
     }
 
     /// The document and the media type that it was sent as.
@@ -72,17 +103,26 @@ impl Repository {
         self.ask(Method::HEAD, &format!("{}/blobs/{digest}", self.path), HeaderMap::new()).await.map(drop)
     }
 
-    /// One page, as the registry orders them.
+    /// All pages, as the registry orders them.
     pub(crate) async fn tags(&self) -> Result<Vec<String>, Trouble> {
         #[derive(Deserialize)]
         struct Tags {
             tags: Option<Vec<String>>,
         }
-        let answer = self.ask(Method::GET, &format!("{}/tags/list", self.path), HeaderMap::new()).await?;
-        let body = door::body(answer, TAGS_MAX_BYTES).await?;
-        let invalid = |_| Error::unavailable("the registry sent an invalid tag list");
-        let tags: Tags = serde_json::from_slice(&body).map_err(invalid)?;
-        Ok(tags.tags.unwrap_or_default())
+        let (mut all, mut url) = (Vec::new(), self.url("tags/list")?);
+        for _ in 0..PAGES_MAX {
+            let answer = self.send(Ask::get(url.clone())).await?;
+            let next = next_page(&answer);
+            let body = door::body(answer, TAGS_MAX_BYTES).await?;
+            let invalid = |_| Error::unavailable("the registry sent an invalid tag list");
+            let page: Tags = serde_json::from_slice(&body).map_err(invalid)?;
+            all.extend(page.tags.unwrap_or_default());
+            match next {
+                Some(next) if next.origin() == self.base.origin() && next != url && all.len() < TAGS_MAX => url = next,
+                _ => return Ok(all),
+            }
+        }
+        Ok(all)
     }
 
     /// `GET /v2/`: the registry is one, and takes the credential.
@@ -90,11 +130,14 @@ impl Repository {
         self.ask(Method::GET, "", HeaderMap::new()).await.map(drop)
     }
 
-    /// A good answer, after at most one round of authentication.
     async fn ask(&self, method: Method, suffix: &str, headers: HeaderMap) -> Result<Response, Trouble> {
         let url = self.base.join(&format!("v2/{suffix}")).map_err(|e| Error::because("a registry URL", e))?;
-        let authorization = self.authorization.lock().await.clone();
-        let mut ask = Ask { method, headers, authorization, as_mirror: self.as_mirror, ..Ask::get(url) };
+        self.send(Ask { method, headers, ..Ask::get(url) }).await
+    }
+
+    /// A good answer, after at most one round of authentication.
+    pub(super) async fn send(&self, mut ask: Ask) -> Result<Response, Trouble> {
+        (ask.authorization, ask.as_mirror) = (self.authorization.lock().await.clone(), self.as_mirror);
         let answer = self.door.send(ask.clone()).await?;
         // Another host's challenge (after a redirect) is not answered with this registry's credential.
         if answer.status() != 401 || answer.url().origin() != self.base.origin() {
@@ -125,20 +168,24 @@ impl Repository {
     async fn token(&self, params: &HashMap<String, String>) -> Result<HeaderValue, Trouble> {
         let malformed = || Error::unavailable("the registry sent an authentication challenge without a valid realm");
         let mut realm: Url = params.get("realm").and_then(|r| r.parse().ok()).ok_or_else(malformed)?;
-        let scope = if self.path.is_empty() { None } else { Some(format!("repository:{}:pull", self.path)) };
+        let own = (!self.path.is_empty()).then(|| format!("repository:{}:{}", self.path, self.actions));
+        let scopes: Vec<String> =
+            own.into_iter().chain(self.neighbours.iter().map(|path| format!("repository:{path}:pull"))).collect();
         // Plain http only to the very host that the tenant (and the operator) named.
         let trusted = realm.scheme() == "https" || realm.origin() == self.base.origin();
         let auth = self.auth.as_ref().filter(|_| trusted);
         let mut fields = vec![("service", params.get("service").cloned().unwrap_or_default())];
-        fields.extend(scope.map(|s| ("scope", s)));
         let ask = match auth.filter(|a| !a.identity_token.is_empty()) {
             Some(auth) => {
+                // OAuth knows one field, with spaces.
+                fields.extend((!scopes.is_empty()).then(|| ("scope", scopes.join(" "))));
                 fields.push(("grant_type", "refresh_token".to_owned()));
                 fields.push(("client_id", "docker".to_owned()));
                 fields.push(("refresh_token", auth.identity_token.expose().to_owned()));
                 Ask { method: Method::POST, form: Some(form(&fields)), ..Ask::get(realm) }
             }
             None => {
+                fields.extend(scopes.into_iter().map(|s| ("scope", s)));
                 let named = auth.filter(|a| !a.username.is_empty());
                 fields.extend(named.map(|a| ("account", a.username.clone())));
                 realm.query_pairs_mut().extend_pairs(&fields);
@@ -147,6 +194,14 @@ impl Repository {
         };
         read_token(self.door.send(Ask { as_mirror: self.as_mirror, ..ask }).await?).await
     }
+}
+
+/// `Link: </v2/x/tags/list?last=b&n=2>; rel="next"`
+fn next_page(answer: &Response) -> Option<Url> {
+    let links = answer.headers().get_all(header::LINK).iter().filter_map(|v| v.to_str().ok());
+    let next = links.flat_map(|l| l.split(',')).find(|l| l.contains("rel=\"next\"") || l.contains("rel=next"))?;
+    let target = next.split_once('<')?.1.split_once('>')?.0;
+    answer.url().join(target).ok()
 }
 
 async fn read_token(answer: Response) -> Result<HeaderValue, Trouble> {
@@ -163,7 +218,7 @@ async fn read_token(answer: Response) -> Result<HeaderValue, Trouble> {
 }
 
 /// Good answers pass; a refusal becomes the registry's own words.
-async fn settle(answer: Response) -> Result<Response, Trouble> {
+pub(super) async fn settle(answer: Response) -> Result<Response, Trouble> {
     if door::is_ok(&answer) {
         return Ok(answer);
     }

@@ -48,6 +48,32 @@ impl Trouble {
         matches!(self, Self::Answer(a) if matches!(a.status, 401 | 403 | 404))
     }
 
+    /// The credential is not good (any more).
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Answer(a) if a.status == 401)
+    }
+
+    /// The error for the tenant, in a push: `denied: requested access to the resource is denied`.
+    pub(crate) fn about_push(self) -> Error {
+        match self {
+            Self::Ours(error) => error,
+            Self::Unreachable(text) => Error::unavailable(text),
+            // Not `Unauthenticated`: 401 makes the docker CLI ask for a login to *us*.
+            Self::Answer(answer) if matches!(answer.status, 401 | 403) => Error::forbidden(answer.text()),
+            Self::Answer(answer) if (400..500).contains(&answer.status) => Error::invalid(answer.text()),
+            Self::Answer(answer) => Error::unavailable(answer.text()),
+        }
+    }
+
+    /// The error for the tenant, in the registry's own words: `manifest unknown: manifest unknown`.
+    pub(crate) fn about_distribution(self) -> Error {
+        match self {
+            Self::Answer(answer) if answer.status == 404 => Error::Missing(answer.text()),
+            Self::Answer(answer) if answer.status == 401 => Error::Unauthenticated(answer.text()),
+            other => other.about_push(),
+        }
+    }
+
     /// The error for the tenant, about `reference`.
     pub(crate) fn about(self, reference: &ImageRef) -> Error {
         match self {

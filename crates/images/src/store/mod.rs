@@ -19,7 +19,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, pat
 
 pub(crate) use upload::Upload;
 
-use crate::layer::Inspection;
+use crate::{layer::Inspection, push::Wire};
 
 /// What a crash left behind is removed once nobody has written to it for so long: a body or a registry that stands still is
 /// cut much earlier.
@@ -114,7 +114,7 @@ impl BlobStore {
             .await
             .map_err(|e| failed(e, digest))?;
         // The blob last: while it is there, somebody will come to delete it again.
-        for path in origins.iter().chain(&[facts_path(digest), blob_path(digest)]) {
+        for path in origins.iter().chain(&[facts_path(digest), gzip_path(digest), blob_path(digest)]) {
             match self.store.delete(path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(e) => return Err(failed(e, digest)),
@@ -164,6 +164,21 @@ impl BlobStore {
         Ok(serde_json::from_slice(&json).ok())
     }
 
+    /// What the gzip of a layer turned out to be that is stored otherwise.
+    pub(crate) async fn note_gzip(&self, digest: &Digest, gzip: &Wire) -> Result<()> {
+        let json = serde_json::to_vec(gzip).map_err(|e| Error::because("encoding a layer's gzip", e))?;
+        self.store.put(&gzip_path(digest), json.into()).await.map(drop).map_err(|e| failed(e, digest))
+    }
+
+    pub(crate) async fn gzip_of(&self, digest: &Digest) -> Result<Option<Wire>> {
+        let json = match self.store.get(&gzip_path(digest)).await {
+            Ok(found) => found.bytes().await.map_err(|e| failed(e, digest))?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(e) => return Err(failed(e, digest)),
+        };
+        Ok(serde_json::from_slice(&json).ok())
+    }
+
     pub(crate) async fn came_from(&self, digest: &Digest, registry: &str) -> Result<bool> {
         match self.store.head(&origin_path(digest, registry)).await {
             Ok(_) => Ok(true),
@@ -183,6 +198,10 @@ fn origin_path(digest: &Digest, registry: &str) -> Path {
 
 fn facts_path(digest: &Digest) -> Path {
     Path::from_iter(["facts", digest.hex()])
+}
+
+fn gzip_path(digest: &Digest) -> Path {
+    Path::from_iter(["gzips", digest.hex()])
 }
 
 fn failed(error: object_store::Error, digest: &Digest) -> Error {

@@ -7,6 +7,7 @@ mod catalogue;
 mod collect;
 mod fake;
 mod pulls;
+mod pushes;
 mod registry;
 mod rights;
 
@@ -73,7 +74,7 @@ pub(crate) async fn said(mut lines: mpsc::Receiver<Progress>) -> Vec<String> {
         match line {
             Progress::Status { id: Some(id), text } => said.push(format!("{id}: {text}")),
             Progress::Status { id: None, text } => said.push(text),
-            Progress::Bytes { .. } => {}
+            Progress::Bytes { .. } | Progress::Pushed { .. } => {}
         }
     }
     said

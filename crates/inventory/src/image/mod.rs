@@ -5,6 +5,7 @@
 
 mod find;
 mod list;
+mod manifest;
 mod put;
 mod release;
 mod remove;

@@ -4,12 +4,10 @@ use axum::{body::Body, extract::State};
 use docker_api::progress::Line;
 use domain::{Digest, Error, ImageRef, Result};
 use http::HeaderMap;
-use images::{Progress, RegistryAuth};
 use inventory::TenantView;
 use serde_json::json;
-use tokio::sync::mpsc;
 
-use super::{lines, upload};
+use super::{credential::credential, lines, upload};
 use crate::{error::Answer, extract::Caller, query::Params, state::App};
 
 const KNOWN: [&str; 7] = ["fromImage", "fromSrc", "repo", "tag", "message", "changes", "platform"];
@@ -53,30 +51,13 @@ async fn pull(app: App, rows: TenantView, headers: &HeaderMap, params: &Params) 
     let platform = owned(params, "platform");
     let every_tag = reference.tag().is_none() && reference.digest().is_none();
     lines::streamed(move |progress| async move {
-        let wanted = if every_tag { tags(&app, &reference, auth.as_ref()).await? } else { vec![reference] };
-        for reference in wanted {
-            pull_one(&app, &rows, &reference, &platform, auth.clone(), progress.clone()).await?;
+        match every_tag {
+            true => app.images.pull_all(&rows, &reference, Some(&platform), auth, progress).await?,
+            false => drop(app.images.pull(&rows, &reference, Some(&platform), auth, progress).await?),
         }
         Ok(Vec::new())
     })
     .await
-}
-
-async fn pull_one(
-    app: &App,
-    rows: &TenantView,
-    reference: &ImageRef,
-    platform: &str,
-    auth: Option<RegistryAuth>,
-    progress: mpsc::Sender<Progress>,
-) -> Result<()> {
-    app.images.pull(rows, reference, Some(platform), auth, progress).await.map(drop)
-}
-
-/// All of the repository's, as `docker pull --all-tags` wants them.
-async fn tags(app: &App, reference: &ImageRef, auth: Option<&RegistryAuth>) -> Result<Vec<ImageRef>> {
-    let tags = app.images.tags(reference, auth).await?;
-    tags.iter().map(|tag| reference.clone().with_tag(tag)).collect()
 }
 
 /// `tag` wins over a tag in `fromImage`, and a digest in `fromImage` over both; `tag` may be a digest.
@@ -105,13 +86,6 @@ fn named(reference: ImageRef, tag: &str) -> Result<ImageRef> {
         Ok(digest) => Ok(reference.with_digest(digest)),
         Err(_) => reference.with_tag(tag),
     }
-}
-
-/// `X-Registry-Auth`. Never logged.
-fn credential(headers: &HeaderMap) -> Result<Option<RegistryAuth>> {
-    let Some(value) = headers.get("x-registry-auth") else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Error::invalid("invalid X-Registry-Auth header"))?;
-    RegistryAuth::from_header(text)
 }
 
 fn owned(params: &Params, key: &str) -> String {

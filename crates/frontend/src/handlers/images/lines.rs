@@ -13,6 +13,7 @@ use domain::{Error, Result};
 use http::StatusCode;
 use images::Progress;
 use rpc::request_id::REQUEST_ID;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -87,6 +88,7 @@ fn line(progress: Progress) -> Line {
     match progress {
         Progress::Status { id, text } => Line::status(id.as_deref(), text),
         Progress::Bytes { id, action, current, total } => Line::bytes(id, action, current, total),
+        Progress::Pushed { tag, digest, size } => Line::pushed(json!({ "Tag": tag, "Digest": digest, "Size": size })),
     }
 }
 

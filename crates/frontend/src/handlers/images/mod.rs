@@ -2,6 +2,7 @@
 
 mod config;
 pub(crate) mod create;
+pub(crate) mod credential;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod inspect;
@@ -12,6 +13,7 @@ mod manifests;
 mod pattern;
 mod platform;
 pub(crate) mod prune;
+pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod tag;
 mod upload;

@@ -1,0 +1,3 @@
+//! `/distribution`.
+
+pub(crate) mod inspect;
