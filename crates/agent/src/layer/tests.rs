@@ -158,7 +158,8 @@ fn capabilities_and_own_attributes_are_kept() {
     xattr::set(&file, "user.note", b"mine").expect("attribute");
     xattr::set(&file, "trusted.secret", b"no").expect("attribute");
     let seen = tree.seen();
-    let wanted = [("SCHILY.xattr.security.capability", capability.to_vec()), ("SCHILY.xattr.user.note", b"mine".to_vec())];
+    let wanted =
+        [("SCHILY.xattr.security.capability", capability.to_vec()), ("SCHILY.xattr.user.note", b"mine".to_vec())];
     assert_eq!(seen[0].1.pax, wanted.map(|(k, v)| (k.to_owned(), v)).into());
 }
 

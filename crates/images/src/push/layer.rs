@@ -47,12 +47,7 @@ impl Sending<'_> {
     }
 
     /// `as_stored`: the manifest names the stored blob; else a gzip of it.
-    pub(super) async fn layer(
-        &self,
-        layer: &Layer,
-        as_stored: bool,
-        known: &[Holder],
-    ) -> Result<Wire> {
+    pub(super) async fn layer(&self, layer: &Layer, as_stored: bool, known: &[Holder]) -> Result<Wire> {
         let store = &self.images.store;
         let as_stored = as_stored || wire::is_gzip(layer);
         let wire = match as_stored {

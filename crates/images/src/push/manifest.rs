@@ -22,7 +22,8 @@ pub(super) async fn kept(tenant: &TenantView, image: &Image) -> Result<Option<(S
         if let Some(manifest) = parsed(&bytes).filter(is_ours) {
             let docker = manifest.config.media_type == media::DOCKER_CONFIG;
             let default = if docker { media::DOCKER_MANIFEST } else { media::OCI_MANIFEST };
-            let own = serde_json::from_slice::<Value>(&bytes).ok().and_then(|v| v["mediaType"].as_str().map(str::to_owned));
+            let own =
+                serde_json::from_slice::<Value>(&bytes).ok().and_then(|v| v["mediaType"].as_str().map(str::to_owned));
             return Ok(Some((own.unwrap_or_else(|| default.to_owned()), bytes)));
         }
     }
@@ -30,11 +31,7 @@ pub(super) async fn kept(tenant: &TenantView, image: &Image) -> Result<Option<(S
 }
 
 /// Blobs that other repositories of the target's registry hold: the repository's path, and digests.
-pub(super) async fn elsewhere(
-    tenant: &TenantView,
-    image: &Image,
-    target: &ImageRef,
-) -> Result<Vec<Holder>> {
+pub(super) async fn elsewhere(tenant: &TenantView, image: &Image, target: &ImageRef) -> Result<Vec<Holder>> {
     let diff_ids: Vec<&str> = image.layers.iter().map(|l| l.diff_id.as_str()).collect();
     let mut known = Vec::new();
     for (repository, bytes) in tenant.manifests_with(&diff_ids).await? {

@@ -55,7 +55,8 @@ impl Images {
             let known = manifest::elsewhere(tenant, &image, repository).await?;
             jobs.push((tag, image, known));
         }
-        let neighbours: BTreeSet<String> = jobs.iter().flat_map(|(_, _, known)| known).map(|(p, _)| p.clone()).collect();
+        let neighbours: BTreeSet<String> =
+            jobs.iter().flat_map(|(_, _, known)| known).map(|(p, _)| p.clone()).collect();
         let neighbours: Vec<String> = neighbours.into_iter().take(NEIGHBOURS_MAX).collect();
         let target = self.writable(repository, auth.as_ref(), &neighbours).await?;
         let sending = Sending { images: self, tenant, target: &target, repository, reporter: &reporter };

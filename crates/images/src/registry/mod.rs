@@ -75,7 +75,9 @@ impl Registries {
             auth.check_for(reference.domain())?;
         }
         let bases = self.bases(reference.domain()).await?.into_iter();
-        Ok(bases.map(|base| self.repository(base, reference.path(), auth.cloned(), false).writable(neighbours.to_vec())).collect())
+        Ok(bases
+            .map(|base| self.repository(base, reference.path(), auth.cloned(), false).writable(neighbours.to_vec()))
+            .collect())
     }
 
     /// https, and where the operator allows it http.

@@ -95,8 +95,10 @@ impl Repository {
         let mut ask = Ask { method: Method::PUT, body: Some(bytes), ..Ask::get(url) };
         ask.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         ask.authorization = self.authorization_for(&ask.url).await;
-        let answer = tokio::time::timeout(SETTLE, self.door().stream(&ask, Body::from(ask.body.clone().unwrap_or_default())));
-        let answer = answer.await.map_err(|_| Trouble::Unreachable(format!("Put \"{}\": i/o timeout", shown(&ask.url))))?;
+        let answer =
+            tokio::time::timeout(SETTLE, self.door().stream(&ask, Body::from(ask.body.clone().unwrap_or_default())));
+        let answer =
+            answer.await.map_err(|_| Trouble::Unreachable(format!("Put \"{}\": i/o timeout", shown(&ask.url))))?;
         super::repository::settle(answer?).await.map(drop)
     }
 
@@ -113,7 +115,8 @@ impl Repository {
     fn session(&self, answer: &Response) -> Result<Session, Trouble> {
         let place = answer.headers().get(header::LOCATION).and_then(|v| v.to_str().ok());
         let place = place.and_then(|text| answer.url().join(text).ok());
-        let mut place = place.ok_or_else(|| Error::unavailable("the registry began an upload without a place for it"))?;
+        let mut place =
+            place.ok_or_else(|| Error::unavailable("the registry began an upload without a place for it"))?;
         let base = self.base();
         if place.host_str() == base.host_str() && place.scheme() != base.scheme() {
             let port = base.port();

@@ -104,7 +104,8 @@ async fn what_a_tenant_does_not_have_it_cannot_push() {
     let world = World::new(&["127.0.0.1:1"], &[]).await;
     let (owner, other) = (world.tenant().await, world.tenant().await);
     world.import(&owner, "127.0.0.1:1/x:v1", b"x").await;
-    let refused = async |tenant, tag| world.push(tenant, "127.0.0.1:1/x", tag, None).await.expect_err("refused").to_string();
+    let refused =
+        async |tenant, tag| world.push(tenant, "127.0.0.1:1/x", tag, None).await.expect_err("refused").to_string();
     let missing = "An image does not exist locally with the tag: 127.0.0.1:1/x";
     assert_eq!(refused(&other, Some("v1")).await, missing);
     assert_eq!(refused(&other, None).await, missing);
@@ -195,8 +196,13 @@ async fn pulling_all_tags_ends_with_one_word_for_all() {
         let (sender, lines) = mpsc::channel(1000);
         world.images.pull_all(&tenant, &reference(&name), None, None, sender).await.expect("pull");
         let lines = said(lines).await;
-        assert!(lines.contains(&"v1: Pulling from app".to_owned()) && lines.contains(&"v2: Pulling from app".to_owned()));
-        assert_eq!(lines.iter().filter(|l| l.starts_with("Status: ")).collect::<Vec<_>>(), [&format!("Status: {outcome} for {name}")]);
+        assert!(
+            lines.contains(&"v1: Pulling from app".to_owned()) && lines.contains(&"v2: Pulling from app".to_owned())
+        );
+        assert_eq!(
+            lines.iter().filter(|l| l.starts_with("Status: ")).collect::<Vec<_>>(),
+            [&format!("Status: {outcome} for {name}")]
+        );
     }
 }
 

@@ -25,7 +25,8 @@ const OLD_LAYERS: &str = "SELECT ARRAY(SELECT layer->>'digest' FROM jsonb_array_
 const IMAGE: &str = "INSERT INTO images (tenant_id, id, config, layers, size_bytes, architecture, os, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     ON CONFLICT (tenant_id, id) DO UPDATE SET layers = excluded.layers, size_bytes = excluded.size_bytes";
-pub(super) const DIGESTS: &str = "INSERT INTO image_digests (tenant_id, repository, manifest_digest, image_id, manifest)
+pub(super) const DIGESTS: &str =
+    "INSERT INTO image_digests (tenant_id, repository, manifest_digest, image_id, manifest)
     SELECT $1, repository, digest, $2, manifest FROM unnest($3::text[], $4::text[], $5::bytea[])
         AS d (repository, digest, manifest)
     ON CONFLICT (tenant_id, repository, manifest_digest) DO UPDATE SET image_id = excluded.image_id";
