@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerId, ExecId, Health, Status, TenantId};
+use crate::{ContainerId, ExecId, Happening, Health, Status, TenantId};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,9 @@ pub struct Observation {
     /// Bytes that it has written on top of its image, as last measured; None: not measured since the last observation.
     #[serde(default)]
     pub size_rw_bytes: Option<i64>,
+    /// The newest ones, oldest first, also those that earlier observations carried.
+    #[serde(default)]
+    pub happenings: Vec<Happening>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

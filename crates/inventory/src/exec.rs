@@ -5,7 +5,10 @@ use domain::{ContainerId, Error, ExecId, ExecObservation, ExecRecord, ExecSpec, 
 use sqlx::{PgExecutor, types::Json};
 use uuid::Uuid;
 
-use crate::{TenantView, failure};
+use crate::{
+    TenantView, event, failure,
+    sql::{container_attributes, now_ns},
+};
 
 /// Created or running ones of one container.
 const LIVE_MAX: i64 = 50;
@@ -41,7 +44,8 @@ impl TryFrom<ExecRow> for ExecRecord {
 }
 
 /// Ended ones stay for ten minutes as dockerd's do, and those that nobody started for an hour; the next create sweeps.
-const ADD: &str = "WITH swept AS (
+const ADD: &str = concat!(
+    "WITH swept AS (
         DELETE FROM execs e WHERE e.tenant_id = $1 AND e.container_id = $3
             AND (e.ended_at < now() - interval '10 minutes'
                  OR (NOT e.started AND e.created_at < now() - interval '1 hour'))
@@ -52,38 +56,80 @@ const ADD: &str = "WITH swept AS (
     ), added AS (
         INSERT INTO execs (tenant_id, id, container_id, spec)
         SELECT $1, $2, $3, $4::json FROM verdict WHERE found AND room
-        ON CONFLICT ON CONSTRAINT execs_pkey DO NOTHING
+        ON CONFLICT ON CONSTRAINT execs_pkey DO NOTHING RETURNING id
+    ), told AS (
+        INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+        SELECT $1, ",
+    now_ns!(),
+    ", 'container', $6, c.id, ",
+    container_attributes!(),
+    " || jsonb_build_object('execID', added.id)
+        FROM added JOIN containers c ON c.tenant_id = $1 AND c.id = $3
     )
-    SELECT found, room FROM verdict";
+    SELECT found, room FROM verdict"
+);
 /// Before `ADD` takes its snapshot, so that its count is exact.
 const LOCK: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 const ONE: &str =
     "SELECT e.id, e.container_id, c.host_id, e.spec, e.started, e.running, e.pid, e.exit_code, e.created_at
     FROM execs e JOIN containers c ON c.tenant_id = e.tenant_id AND c.id = e.container_id
     WHERE e.tenant_id = $1 AND e.id = $2";
-const CLAIM: &str = "UPDATE execs e SET started = true FROM containers c
-    WHERE e.tenant_id = $1 AND e.id = $2 AND NOT e.started AND c.tenant_id = e.tenant_id AND c.id = e.container_id
-    RETURNING e.id, e.container_id, c.host_id, e.spec, e.started, e.running, e.pid, e.exit_code, e.created_at";
+/// dockerd tells of the start before it tries.
+const CLAIM: &str = concat!(
+    "WITH claimed AS (
+        UPDATE execs e SET started = true FROM containers c
+        WHERE e.tenant_id = $1 AND e.id = $2 AND NOT e.started AND c.tenant_id = e.tenant_id AND c.id = e.container_id
+        RETURNING e.id, e.container_id, c.host_id, e.spec, e.started, e.running, e.pid, e.exit_code, e.created_at
+    ), told AS (
+        INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+        SELECT $1, ",
+    now_ns!(),
+    ", 'container', left('exec_start: ' || (claimed.spec->'args'->>0) || ' ' || coalesce((
+                SELECT string_agg(a.arg, ' ' ORDER BY a.place)
+                FROM json_array_elements_text(claimed.spec->'args') WITH ORDINALITY AS a (arg, place) WHERE a.place > 1
+            ), ''), 8192), c.id, ",
+    container_attributes!(),
+    " || jsonb_build_object('execID', claimed.id)
+        FROM claimed JOIN containers c ON c.tenant_id = $1 AND c.id = claimed.container_id
+    )
+    SELECT * FROM claimed"
+);
 const UNCLAIM: &str = "UPDATE execs SET started = false
     WHERE tenant_id = $1 AND id = $2 AND NOT running AND exit_code IS NULL AND pid = 0";
 /// An end is final: a late `running` does not undo it.
-const OBSERVE: &str = "WITH t AS (
+/// One whose command could not be executed has no pid, and dockerd tells no end of it.
+const OBSERVE: &str = concat!(
+    "WITH t AS (
         UPDATE tenants SET revision = revision + 1
         WHERE id = $1 AND EXISTS (SELECT FROM execs WHERE tenant_id = $1 AND id = $2 AND exit_code IS NULL)
         RETURNING id
+    ), seen AS (
+        UPDATE execs e SET started = true, running = $4, pid = CASE WHEN $5 = 0 THEN e.pid ELSE $5 END,
+            exit_code = CASE WHEN $4 THEN NULL ELSE $6 END, ended_at = CASE WHEN $4 THEN NULL ELSE now() END
+        FROM t WHERE e.tenant_id = t.id AND e.id = $2 AND e.container_id = $3 AND e.exit_code IS NULL
+        RETURNING e.id, e.pid, e.exit_code
     )
-    UPDATE execs e SET started = true, running = $4, pid = CASE WHEN $5 = 0 THEN e.pid ELSE $5 END,
-        exit_code = CASE WHEN $4 THEN NULL ELSE $6 END, ended_at = CASE WHEN $4 THEN NULL ELSE now() END
-    FROM t WHERE e.tenant_id = t.id AND e.id = $2 AND e.container_id = $3 AND e.exit_code IS NULL";
+    INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+    SELECT $1, ",
+    now_ns!(),
+    ", 'container', 'exec_die', c.id, ",
+    container_attributes!(),
+    " || jsonb_build_object('execID', seen.id, 'exitCode', seen.exit_code::text)
+    FROM seen JOIN containers c ON c.tenant_id = $1 AND c.id = $3 WHERE seen.exit_code IS NOT NULL AND seen.pid <> 0"
+);
 const LIVE: &str = "SELECT id FROM execs WHERE tenant_id = $1 AND container_id = $2 AND exit_code IS NULL
     ORDER BY created_at, id";
 
 impl TenantView {
     /// At most 50 created or running ones for a container, else `Conflict`.
     pub async fn add_exec(&self, container: &ContainerId, id: &ExecId, spec: &ExecSpec) -> Result<()> {
+        let told = event::action(&told(spec));
         let spec = serde_json::to_string(spec).map_err(|e| Error::because("write an exec's spec", e))?;
-        match failure::retrying("add an exec", || self.try_add_exec(container, id, &spec)).await? {
-            (true, true) => Ok(()),
+        match failure::retrying("add an exec", || self.try_add_exec(container, id, &spec, &told)).await? {
+            (true, true) => {
+                self.bell.ring();
+                Ok(())
+            }
             (true, false) => {
                 Err(Error::conflict(format!("Container {container} has {LIVE_MAX} exec instances already")))
             }
@@ -92,7 +138,13 @@ impl TenantView {
     }
 
     /// Is there such a container, and was there room?
-    async fn try_add_exec(&self, container: &ContainerId, id: &ExecId, spec: &str) -> sqlx::Result<(bool, bool)> {
+    async fn try_add_exec(
+        &self,
+        container: &ContainerId,
+        id: &ExecId,
+        spec: &str,
+        told: &str,
+    ) -> sqlx::Result<(bool, bool)> {
         let mut tx = self.pool.begin().await?;
         sqlx::query(LOCK).bind(self.id.0).execute(&mut *tx).await?;
         let verdict = sqlx::query_as(ADD)
@@ -101,6 +153,7 @@ impl TenantView {
             .bind(container.as_str())
             .bind(spec)
             .bind(LIVE_MAX)
+            .bind(told)
             .fetch_one(&mut *tx)
             .await?;
         tx.commit().await?;
@@ -125,6 +178,7 @@ impl TenantView {
             .await
             .map_err(|e| failure::translate("claim an exec", e))?;
         if let Some(row) = row {
+            self.bell.ring();
             return row.try_into();
         }
         Err(match self.exec(id).await?.running {
@@ -140,7 +194,9 @@ impl TenantView {
     }
 
     pub async fn observe_exec(&self, observation: &ExecObservation) -> Result<()> {
-        failure::retrying("store an exec's state", || observe_exec(&self.pool, self.id, observation)).await
+        failure::retrying("store an exec's state", || observe_exec(&self.pool, self.id, observation)).await?;
+        self.bell.ring();
+        Ok(())
     }
 
     /// Created or running, oldest first.
@@ -162,4 +218,10 @@ pub(crate) async fn observe_exec(db: impl PgExecutor<'_>, tenant: TenantId, o: &
         .execute(db)
         .await
         .map(|_| ())
+}
+
+/// dockerd's words, with its space behind a command without arguments.
+fn told(spec: &ExecSpec) -> String {
+    let (command, arguments) = spec.args.split_first().map_or(("", &[][..]), |(c, a)| (c.as_str(), a));
+    format!("exec_create: {command} {}", arguments.join(" "))
 }

@@ -44,7 +44,12 @@ impl Inventory {
         execs: &[ExecObservation],
         complete: bool,
     ) -> Result<Vec<(TenantId, ContainerId)>> {
-        failure::retrying("store a report", || self.try_ingest(host, containers, execs, complete)).await
+        let (unknown, news) =
+            failure::retrying("store a report", || self.try_ingest(host, containers, execs, complete)).await?;
+        if news {
+            self.bell.ring();
+        }
+        Ok(unknown)
     }
 
     async fn try_ingest(
@@ -53,17 +58,18 @@ impl Inventory {
         containers: &[Observation],
         execs: &[ExecObservation],
         complete: bool,
-    ) -> sqlx::Result<Vec<(TenantId, ContainerId)>> {
+    ) -> sqlx::Result<(Vec<(TenantId, ContainerId)>, bool)> {
         let mut tx = self.pool.begin().await?;
         let judged = judge(&mut tx, host, containers, execs).await?;
-        if !judged.newer.is_empty() || !judged.execs.is_empty() {
+        let news = !judged.newer.is_empty() || !judged.execs.is_empty();
+        if news {
             store(&mut tx, &judged).await?;
         }
         if complete {
             mark_missing(&mut tx, host, containers).await?;
         }
         tx.commit().await?;
-        Ok(judged.unknown)
+        Ok((judged.unknown, news))
     }
 }
 

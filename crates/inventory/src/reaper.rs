@@ -11,7 +11,12 @@ use std::time::Duration;
 use domain::{ContainerId, HostId, Result, TenantId};
 use uuid::Uuid;
 
-use crate::{Inventory, container::forget, failure};
+use crate::{
+    Inventory,
+    container::forget,
+    failure,
+    sql::{container_attributes, now_ns},
+};
 
 /// A reservation whose host never answered the create.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +41,26 @@ const UNFINISHED: &str = "SELECT tenant_id, id, host_id FROM containers
       AND created_at < now() - make_interval(secs => $1)";
 const LOST: &str = "SELECT tenant_id, id, host_id, (spec->>'auto_remove')::boolean FROM containers
     WHERE missing_since < now() - make_interval(secs => $1) AND generation > 0";
-const BURY: &str = "WITH t AS (UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id)
-    UPDATE containers c SET status = 'dead', pid = 0, missing_since = NULL, finished_at = now(),
-        error = 'the host of the container has lost it'
-    FROM t WHERE c.tenant_id = t.id AND c.id = $2 AND c.missing_since IS NOT NULL";
+/// Nobody knows how it ended: dockerd's code for that is 255.
+const BURY: &str = concat!(
+    "WITH t AS (
+        UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id
+    ), old AS MATERIALIZED (
+        SELECT c.status FROM t JOIN containers c ON c.tenant_id = t.id AND c.id = $2
+        WHERE c.missing_since IS NOT NULL FOR NO KEY UPDATE OF c
+    ), buried AS (
+        UPDATE containers c SET status = 'dead', pid = 0, missing_since = NULL, finished_at = now(),
+            error = 'the host of the container has lost it'
+        FROM old WHERE c.tenant_id = $1 AND c.id = $2
+        RETURNING c.id, c.name, c.image_reference, c.labels, old.status AS was
+    )
+    INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+    SELECT $1, ",
+    now_ns!(),
+    ", 'container', 'die', c.id, ",
+    container_attributes!(),
+    " || '{\"exitCode\": \"255\"}' FROM buried c WHERE c.was IN ('running', 'paused')"
+);
 
 impl Inventory {
     /// Generation 0, older than this, and lacking in its host's last complete report.
@@ -66,13 +87,18 @@ impl Inventory {
 
     /// Forgets a container, unless its host has it again; true if it did.
     pub async fn forget_missing(&self, tenant: TenantId, container: &ContainerId) -> Result<bool> {
-        failure::retrying("forget a missing container", || forget(&self.pool, tenant, container, true)).await
+        let forgotten =
+            failure::retrying("forget a missing container", || forget(&self.pool, tenant, container, true, &[])).await?;
+        self.bell.ring();
+        Ok(forgotten)
     }
 
     /// Shows a lost container as dead; nothing happens if its host has it again.
     pub async fn bury(&self, tenant: TenantId, container: &ContainerId) -> Result<()> {
         let query = || sqlx::query(BURY).bind(tenant.0).bind(container.as_str()).execute(&self.pool);
-        failure::retrying("bury a lost container", query).await.map(|_| ())
+        failure::retrying("bury a lost container", query).await?;
+        self.bell.ring();
+        Ok(())
     }
 
     /// Runs `work` if no other process does such work now: false if one does. The lock goes with the connection.

@@ -43,3 +43,90 @@ macro_rules! now_ns {
 }
 
 pub(crate) use now_ns;
+
+/// Writes the happenings that are newer than `$row.generation`, in order: a statement for a WITH. `$row` is a CTE with one
+/// container's generation, name, image_reference and labels as they are before the change, its tenant is $1 and its id $2;
+/// `$plugged` one with the networks of its endpoints (id, name); the rest are the arrays of [`crate::event::Arrays`].
+macro_rules! tell_happenings {
+    ($row:literal, $plugged:literal, $generations:literal, $times:literal, $actions:literal, $attributes:literal) => {
+        concat!(
+            "INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+            SELECT $1, least(x.at_ns, ",
+            crate::sql::now_ns!(),
+            "), x.type, x.action, x.actor, x.attributes FROM (
+                SELECT h.place, '' AS part, h.at_ns, 'container' AS type, h.action, $2 AS actor,
+                    o.labels || jsonb_build_object('image', o.image_reference, 'name', o.name) || h.attributes::jsonb
+                        AS attributes
+                FROM ",
+            $row,
+            " o, unnest(",
+            $generations,
+            "::bigint[], ",
+            $times,
+            "::bigint[], ",
+            $actions,
+            "::text[], ",
+            $attributes,
+            "::text[]) WITH ORDINALITY AS h (generation, at_ns, action, attributes, place)
+                WHERE h.generation > o.generation AND h.action NOT IN ('connect', 'disconnect')
+                UNION ALL
+                SELECT h.place, p.name, h.at_ns, 'network', h.action, p.id,
+                    jsonb_build_object('container', $2::text, 'name', p.name, 'type', 'bridge')
+                FROM ",
+            $row,
+            " o, ",
+            $plugged,
+            " p, unnest(",
+            $generations,
+            "::bigint[], ",
+            $times,
+            "::bigint[], ",
+            $actions,
+            "::text[]) WITH ORDINALITY AS h (generation, at_ns, action, place)
+                WHERE h.generation > o.generation AND h.action IN ('connect', 'disconnect')
+            ) x ORDER BY x.place, x.part"
+        )
+    };
+}
+
+pub(crate) use tell_happenings;
+
+/// The attributes that every event of a container has, from `containers c`.
+macro_rules! container_attributes {
+    () => {
+        "c.labels || jsonb_build_object('image', c.image_reference, 'name', c.name)"
+    };
+}
+
+pub(crate) use container_attributes;
+
+/// The labels of an image, from `images i`: attributes of its events. What jsonb cannot hold (NUL) is no label for us.
+macro_rules! image_labels {
+    () => {
+        "CASE WHEN strpos(convert_from(i.config, 'UTF8'), '\\u0000') > 0 THEN '{}'::jsonb
+            WHEN jsonb_typeof(convert_from(i.config, 'UTF8')::jsonb->'config'->'Labels') = 'object'
+            THEN convert_from(i.config, 'UTF8')::jsonb->'config'->'Labels' ELSE '{}'::jsonb END"
+    };
+}
+
+pub(crate) use image_labels;
+
+/// One event for each row of `$gone` (image_id, action, place), as dockerd tells of names and images that go: named by the
+/// id. The image may be deleted by the same statement.
+macro_rules! tell_images {
+    ($gone:literal) => {
+        concat!(
+            "INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+            SELECT $1, ",
+            crate::sql::now_ns!(),
+            ", 'image', g.action, i.id, ",
+            crate::sql::image_labels!(),
+            " || jsonb_build_object('name', i.id)
+            FROM (",
+            $gone,
+            ") g JOIN images i ON i.tenant_id = $1 AND i.id = g.image_id ORDER BY g.place"
+        )
+    };
+}
+
+pub(crate) use tell_images;

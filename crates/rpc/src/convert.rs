@@ -1,7 +1,7 @@
 //! Protos to `domain` types and back. A field that does not parse names itself; an enum value that we do not know is refused.
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, Error, ExecObservation, HostFacts, Observation, Result, Status, TenantId};
+use domain::{ContainerId, Error, ExecObservation, Happening, HostFacts, Observation, Result, Status, TenantId};
 use prost_types::Timestamp;
 
 use crate::{json, to_json, v1};
@@ -77,7 +77,32 @@ impl From<&Observation> for v1::Observation {
                 .map(|h| String::from_utf8_lossy(&to_json(h)).into_owned())
                 .unwrap_or_default(),
             size_rw_bytes: o.size_rw_bytes,
+            happenings: o.happenings.iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<&Happening> for v1::Happening {
+    fn from(h: &Happening) -> Self {
+        Self {
+            generation: h.generation,
+            at: Some(timestamp(h.at)),
+            action: h.action.clone(),
+            attributes: h.attributes.clone().into_iter().collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::Happening> for Happening {
+    type Error = Error;
+    fn try_from(h: v1::Happening) -> Result<Self> {
+        let at = h.at.ok_or_else(|| Error::invalid("field at is missing"))?;
+        Ok(Self {
+            generation: h.generation,
+            at: datetime(&at)?,
+            action: h.action,
+            attributes: h.attributes.into_iter().collect(),
+        })
     }
 }
 
@@ -105,6 +130,7 @@ impl TryFrom<v1::Observation> for Observation {
             restart_count: o.restart_count,
             health,
             size_rw_bytes: o.size_rw_bytes,
+            happenings: o.happenings.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
         })
     }
 }

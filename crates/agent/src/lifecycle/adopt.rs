@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use domain::{Result, Signal, Status};
+use domain::{Happening, Result, Signal, Status};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
@@ -132,9 +132,12 @@ impl Engine {
             let o = &mut state.observation;
             (o.status, o.pid) = (status, pid);
             if unknown_start {
-                (o.started_at, o.finished_at, o.exit_code) = (Some(began_at(pid)), None, 0);
+                let began = began_at(pid);
+                (o.started_at, o.finished_at, o.exit_code) = (Some(began), None, 0);
                 o.health = super::health::at_start(&container.accepted.spec);
                 state.wanted = true;
+                state.happened(began, Happening::CONNECT, []);
+                state.happened(began, "start", []);
             }
         });
         container.announce_start();
@@ -160,6 +163,8 @@ impl Engine {
             container.change(|state| {
                 state.wanted = true;
                 state.observation.started_at = Some(exit.at);
+                state.happened(exit.at, Happening::CONNECT, []);
+                state.happened(exit.at, "start", []);
             });
         }
         self.ended(container, pid, exit).await;

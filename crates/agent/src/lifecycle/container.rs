@@ -43,6 +43,8 @@ pub struct Container {
     pub oom: AtomicBool,
     /// A restart by hand is under way: auto-remove must not take the container away in the middle.
     pub restarting_by_hand: AtomicBool,
+    /// A stop by hand is under way: its exit is told as one.
+    pub stopping: AtomicBool,
     /// Attached clients and log readers; the files stay until they are done.
     streams: AtomicUsize,
     /// Of the current run, or of the next one: `docker run -i` writes before it starts the container.
@@ -85,6 +87,7 @@ impl Container {
             made: AtomicBool::new(false),
             oom: AtomicBool::new(false),
             restarting_by_hand: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
             stdin: Mutex::default(),
             starts: Mutex::new(Some(watch::Sender::new(0))),
@@ -133,6 +136,23 @@ impl Container {
             change(state);
         });
         self.observation()
+    }
+
+    /// As [`change`](Self::change), where `holds` is true of the present state.
+    pub fn change_if(
+        &self,
+        holds: impl FnOnce(&State) -> bool,
+        change: impl FnOnce(&mut State),
+    ) -> Option<Observation> {
+        let changed = self.state.send_if_modified(|state| {
+            let holds = holds(state);
+            if holds {
+                state.observation.generation = next_generation(state.observation.generation);
+                change(state);
+            }
+            holds
+        });
+        changed.then(|| self.observation())
     }
 
     /// Counts a reader of the log until the guard drops.

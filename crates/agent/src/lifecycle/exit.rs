@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
-use domain::{Observation, Status};
+use chrono::Utc;
+use domain::{Happening, Observation, Status};
 
 use super::{
     Container, Engine,
     container::{Run, Turn},
     restart_policy::restarts,
+    state::State,
 };
 use crate::containerd::{Event, Exit};
 
@@ -41,7 +43,7 @@ impl Engine {
                     Ok(Some(exit)) => break exit,
                     Ok(None) => {
                         tokio::time::sleep(EVENT_GRACE).await;
-                        break Exit { code: LOST_CODE, at: chrono::Utc::now() };
+                        break Exit { code: LOST_CODE, at: Utc::now() };
                     }
                     Err(_) => tokio::time::sleep(RETRY).await,
                 }
@@ -55,7 +57,7 @@ impl Engine {
         match event {
             Event::OutOfMemory { container } => {
                 if let Some(container) = self.by_name(&container) {
-                    container.oom.store(true, Ordering::Release);
+                    self.out_of_memory(&container);
                 }
             }
             Event::Exited { container, exec: None, pid, exit } => {
@@ -65,6 +67,17 @@ impl Engine {
                 }
             }
             Event::Exited { container, exec: Some(exec), exit, .. } => self.exec_event(&container, &exec, exit),
+        }
+    }
+
+    /// Told once for a run, and while it goes on: after it, a change would look like somebody's doing.
+    fn out_of_memory(&self, container: &Container) {
+        if container.oom.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let runs = |state: &State| matches!(state.status(), Status::Running | Status::Paused);
+        if let Some(told) = container.change_if(runs, |state| state.happened(Utc::now(), "oom", [])) {
+            self.reports.container(told);
         }
     }
 
@@ -105,8 +118,14 @@ impl Engine {
     }
 
     fn observe_exit(self: &Arc<Self>, container: &Arc<Container>, exit: Exit, next: &Next) -> Observation {
-        let oom = container.oom.swap(false, Ordering::AcqRel) || self.oom_killed(container);
+        let told = container.oom.swap(false, Ordering::AcqRel);
+        let oom = told || self.oom_killed(container);
+        let by_hand = container.stopping.load(Ordering::Acquire);
         let observation = container.change(|state| {
+            if oom && !told {
+                state.happened(exit.at, "oom", []);
+            }
+            tell_exit(state, exit, by_hand);
             let o = &mut state.observation;
             (o.pid, o.exit_code, o.oom_killed, o.finished_at) = (0, exit.code, oom, Some(exit.at));
             match next {
@@ -191,4 +210,14 @@ impl Engine {
         let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok());
         kills.is_some_and(|kills| kills > 0)
     }
+}
+
+/// In dockerd's order.
+fn tell_exit(state: &mut State, exit: Exit, by_hand: bool) {
+    let ran = state.observation.started_at.map_or(0, |began| (exit.at - began).num_seconds().max(0));
+    state.happened(exit.at, Happening::DISCONNECT, []);
+    if by_hand {
+        state.happened(exit.at, "stop", []);
+    }
+    state.happened(exit.at, "die", [("execDuration", ran.to_string()), ("exitCode", exit.code.to_string())]);
 }

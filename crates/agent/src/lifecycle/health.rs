@@ -64,8 +64,12 @@ impl Engine {
 
     fn judge(self: &Arc<Self>, container: &Arc<Container>, check: &Healthcheck, result: ProbeResult, starting: bool) {
         let observation = container.change(|state| {
-            if let Some(health) = &mut state.observation.health {
-                note(health, check, result, starting);
+            let Some(health) = &mut state.observation.health else { return };
+            let (before, at) = (health.status, result.end);
+            note(health, check, result, starting);
+            let now = health.status;
+            if now != before {
+                state.happened(at, &format!("health_status: {}", now.as_str()), []);
             }
         });
         self.reports.container(observation);

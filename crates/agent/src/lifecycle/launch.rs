@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{Digest, Endpoint, Error, Observation, Result, Status};
+use domain::{Digest, Endpoint, Error, Happening, Observation, Result, Status};
 
 use super::{
     Container, Engine,
@@ -61,6 +61,9 @@ impl Engine {
                     state.wanted = false;
                     state.observation.exit_code = failure.exit_code;
                     state.observation.error = failure.error.to_string();
+                    // It was plugged in and out, as dockerd tells it.
+                    state.happened(Utc::now(), Happening::CONNECT, []);
+                    state.happened(Utc::now(), Happening::DISCONNECT, []);
                 });
                 self.reports.container(observation);
                 Err(failure.error)
@@ -98,6 +101,8 @@ impl Engine {
             (o.started_at, o.finished_at) = (Some(started_at), None);
             o.error.clear();
             o.health = super::health::at_start(&container.accepted.spec);
+            state.happened(started_at, Happening::CONNECT, []);
+            state.happened(started_at, "start", []);
         }))
     }
 

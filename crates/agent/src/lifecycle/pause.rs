@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use domain::{ContainerId, Error, Result, Status, TenantId};
 
 use super::{Done, Engine};
@@ -21,7 +22,10 @@ impl Engine {
             _ => return Err(Error::conflict(format!("container {id} is not running"))),
         }
         self.containerd.pause(id.as_str()).await?;
-        let observation = container.change(|state| state.observation.status = Status::Paused);
+        let observation = container.change(|state| {
+            state.observation.status = Status::Paused;
+            state.happened(Utc::now(), "pause", []);
+        });
         self.reports.container(observation.clone());
         self.store_later(&container);
         Ok(Done::now(observation))
@@ -35,7 +39,10 @@ impl Engine {
             _ => return Err(Error::conflict(format!("container {id} is not paused"))),
         }
         self.containerd.resume(id.as_str()).await?;
-        let observation = container.change(|state| state.observation.status = Status::Running);
+        let observation = container.change(|state| {
+            state.observation.status = Status::Running;
+            state.happened(Utc::now(), "unpause", []);
+        });
         self.reports.container(observation.clone());
         self.store_later(&container);
         Ok(Done::now(observation))

@@ -97,6 +97,7 @@ impl Engine {
             restart_count: 0,
             health: None,
             size_rw_bytes: None,
+            happenings: Vec::new(),
         });
         Done::already(observation)
     }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use chrono::Utc;
 use domain::{ContainerId, Error, Result, Signal, Status, TenantId};
 
 use super::{Container, Done, Engine, container::Turn};
@@ -27,7 +28,11 @@ impl Engine {
         let restarted = match stopped {
             Ok(_) => {
                 let mut turn = container.turn.lock().await;
-                self.start_in_turn(&container, &mut turn).await
+                self.start_in_turn(&container, &mut turn).await.map(|_| {
+                    let observation = container.change(|state| state.happened(Utc::now(), "restart", []));
+                    self.reports.container(observation.clone());
+                    Done::now(observation)
+                })
             }
             Err(error) => Err(error),
         };

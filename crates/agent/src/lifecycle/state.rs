@@ -1,7 +1,7 @@
 //! What became of a container: the observation that everybody sees, and what only its agent must remember.
 
-use chrono::Utc;
-use domain::{ContainerId, ContainerSpec, Endpoint, Observation, Status, TenantId};
+use chrono::{DateTime, Utc};
+use domain::{ContainerId, ContainerSpec, Endpoint, Happening, Observation, Status, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// What was asked for; kept in the container's record and never changed.
@@ -49,8 +49,22 @@ impl State {
             restart_count: 0,
             health: None,
             size_rw_bytes: None,
+            happenings: Vec::new(),
         };
-        Self { observation, wanted: false, last_exit: None, endpoints: None }
+        let mut state = Self { observation, wanted: false, last_exit: None, endpoints: None };
+        state.happened(Utc::now(), "create", []);
+        state
+    }
+
+    /// Notes what becomes an event, in a change of this state (it belongs to the change's generation).
+    pub fn happened<const N: usize>(&mut self, at: DateTime<Utc>, action: &str, attributes: [(&str, String); N]) {
+        let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let generation = self.observation.generation;
+        let happenings = &mut self.observation.happenings;
+        if happenings.len() >= Happening::KEPT {
+            happenings.remove(0);
+        }
+        happenings.push(Happening { generation, at, action: action.to_owned(), attributes });
     }
 
     pub fn status(&self) -> Status {

@@ -1,7 +1,11 @@
 //! `stop`: the stop signal, a grace period, SIGKILL. The turn is free during the grace, so that a kill gets through.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use chrono::Utc;
 use domain::{ContainerId, Error, Observation, Result, Signal, Status, TenantId};
 
 use super::{Container, Done, Engine, container::Turn};
@@ -22,6 +26,18 @@ impl Engine {
     }
 
     pub(super) async fn stop_container(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        signal: Option<Signal>,
+        timeout_s: Option<i32>,
+    ) -> Result<Done> {
+        container.stopping.store(true, Ordering::Release);
+        let stopped = self.signal_and_wait(container, signal, timeout_s).await;
+        container.stopping.store(false, Ordering::Release);
+        stopped
+    }
+
+    async fn signal_and_wait(
         self: &Arc<Self>,
         container: &Arc<Container>,
         signal: Option<Signal>,
@@ -68,6 +84,7 @@ impl Engine {
         let observation = container.change(|state| {
             state.wanted = false;
             state.observation.status = Status::Exited;
+            state.happened(Utc::now(), "stop", []);
         });
         self.reports.container(observation.clone());
         self.store(container).await?;
@@ -85,16 +102,24 @@ impl Engine {
 
     /// A frozen process gets its signal when it thaws, so a paused container is resumed as dockerd does.
     pub(super) async fn send(&self, container: &Container, _turn: &mut Turn, signal: Signal) -> Result<bool> {
+        let at = Utc::now();
         let there = self.containerd.kill(container.id(), None, signal, false).await?;
         // Whoever reads its layer reads on; dockerd too resumes what is signalled.
         container.thaw();
+        if there {
+            let told = container.change(|state| state.happened(at, "kill", [("signal", signal.0.to_string())]));
+            self.reports.container(told);
+        }
         if there && container.status() == Status::Paused {
             match self.containerd.resume(container.id()).await {
                 // runc thaws what it kills: there may be nobody left to resume.
                 Err(_) if signal == Signal::KILL => {}
                 resumed => resumed?,
             }
-            let observation = container.change(|state| state.observation.status = Status::Running);
+            let observation = container.change(|state| {
+                state.observation.status = Status::Running;
+                state.happened(Utc::now(), "unpause", []);
+            });
             self.reports.container(observation);
         }
         Ok(there)

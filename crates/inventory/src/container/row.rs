@@ -82,6 +82,7 @@ impl TryFrom<SummaryRow> for ContainerSummary {
                 restart_count: row.restart_count.unsigned_abs(),
                 health: row.health.map(|h| h.0),
                 size_rw_bytes: row.size_rw_bytes,
+                happenings: Vec::new(),
             },
             endpoints: row.endpoints.map(|e| e.0).unwrap_or_default(),
             exposed_ports: row.exposed_ports,

@@ -3,6 +3,7 @@
 //! Whoever changes a row inside this crate calls [`put`] in the same transaction; what is not a row (an attach, a pull)
 //! comes through [`TenantView::record`]. Neither wakes readers by itself: the [`Bell`] does, from a transaction of its own.
 
+mod arrays;
 mod bell;
 mod read;
 mod trim;
@@ -14,6 +15,7 @@ use sqlx::PgExecutor;
 
 use crate::{Container, ContainerSummary, TenantView, failure, sql::now_ns};
 
+pub(crate) use arrays::Arrays;
 pub(crate) use bell::Bell;
 pub use bell::Listener;
 pub(crate) use read::ADOPT;
@@ -64,7 +66,7 @@ pub(crate) async fn put(db: impl PgExecutor<'_>, tenant: TenantId, events: &[Eve
         .map(|_| ())
 }
 
-fn action(text: &str) -> String {
+pub(crate) fn action(text: &str) -> String {
     let mut end = text.len().min(ACTION_MAX_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

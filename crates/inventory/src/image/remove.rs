@@ -4,13 +4,19 @@
 use domain::{ContainerId, Digest, Result, Status};
 
 use super::release::{Released, release};
-use crate::{TenantView, failure};
+use crate::{TenantView, failure, sql::tell_images};
 
 const USERS: &str = "SELECT id, status FROM containers WHERE tenant_id = $1 AND image_id = $2 ORDER BY created_at, id";
 const BUMP_IF_THERE: &str = "UPDATE tenants SET revision = revision + 1
     WHERE id = $1 AND EXISTS (SELECT FROM images WHERE tenant_id = $1 AND id = $2)";
 /// What it may have had a right to besides its layers.
 const DOCUMENTS: &str = "SELECT manifest_digest FROM image_digests WHERE tenant_id = $1 AND image_id = $2";
+/// Before it goes: dockerd tells of each name, then of the image.
+const TOLD: &str = tell_images!(
+    "SELECT image_id, 'untag' AS action, 1 AS place FROM image_tags WHERE tenant_id = $1 AND image_id = $2
+    UNION ALL SELECT image_id, 'untag', 1 FROM image_digests WHERE tenant_id = $1 AND image_id = $2
+    UNION ALL SELECT $2, 'delete', 2"
+);
 /// Tags and digests go with the row (ON DELETE CASCADE).
 const REMOVE: &str = "DELETE FROM images i WHERE i.tenant_id = $1 AND i.id = $2
     RETURNING ARRAY(SELECT layer->>'digest' FROM jsonb_array_elements(i.layers) AS layer)";
@@ -43,6 +49,7 @@ impl TenantView {
         }
         let mut loose: Vec<String> =
             sqlx::query_scalar(DOCUMENTS).bind(self.id.0).bind(id.as_str()).fetch_all(&mut *tx).await?;
+        sqlx::query(TOLD).bind(self.id.0).bind(id.as_str()).execute(&mut *tx).await?;
         let layers: Option<Vec<String>> =
             sqlx::query_scalar(REMOVE).bind(self.id.0).bind(id.as_str()).fetch_optional(&mut *tx).await?;
         let Some(layers) = layers else { return Ok(None) };
@@ -50,6 +57,7 @@ impl TenantView {
         loose.extend(layers);
         let released = release(&mut tx, self.id, &loose).await?;
         tx.commit().await?;
+        self.bell.ring();
         Ok(Some(released))
     }
 

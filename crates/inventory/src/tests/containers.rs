@@ -89,6 +89,7 @@ async fn an_observation_comes_back_as_it_was_stored(pool: PgPool) {
         restart_count: 3,
         health: Some(domain::Health { status: domain::HealthStatus::Unhealthy, failing_streak: 2, log: vec![] }),
         size_rw_bytes: Some(4096),
+        happenings: Vec::new(),
         ..observed(view.id(), &id, 5, Status::Restarting)
     };
     view.observe(&seen).await.unwrap();

@@ -184,5 +184,6 @@ pub(crate) fn observed(tenant: TenantId, container: &ContainerId, generation: u6
         restart_count: 0,
         health: None,
         size_rw_bytes: None,
+        happenings: Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use http::StatusCode;
 use inventory::Container;
 use rpc::v1;
 
-use super::verb::{Target, persist, within};
+use super::verb::{Target, observation, persist, within};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -33,11 +33,16 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
     check(&target.container, force)?;
     let request = v1::RemoveRequest { container: Some(target.key.clone()), force };
     match target.agent.clone().remove(within(DEADLINE, request)).await.map_err(rpc::status::from_status) {
-        Ok(_) | Err(Error::NotFound { .. }) => (),
+        Ok(reply) => {
+            let last = observation(reply.get_ref())?.happenings;
+            persist(|| target.rows.forget_with(&target.container.id, &last)).await?;
+        }
+        Err(Error::NotFound { .. }) => {
+            persist(|| target.rows.forget(&target.container.id)).await?;
+        }
         Err(Error::Conflict(why)) => return Err(refused(&target.container, &why).into()),
         Err(error) => return Err(error.into()),
     }
-    persist(|| target.rows.forget(&target.container.id)).await?;
     Ok(json::empty(StatusCode::NO_CONTENT))
 }
 

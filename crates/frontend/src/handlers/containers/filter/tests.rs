@@ -33,6 +33,7 @@ fn container(name: &str, age_s: i64, status: Status) -> ContainerSummary {
             restart_count: 0,
             health: None,
             size_rw_bytes: None,
+            happenings: Vec::new(),
         },
         endpoints: Vec::new(),
         exposed_ports: Vec::new(),
