@@ -3,6 +3,7 @@
 mod collect;
 mod containers;
 mod credentials;
+mod events;
 mod execs;
 mod hosts;
 mod images;
