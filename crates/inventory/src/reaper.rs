@@ -88,7 +88,8 @@ impl Inventory {
     /// Forgets a container, unless its host has it again; true if it did.
     pub async fn forget_missing(&self, tenant: TenantId, container: &ContainerId) -> Result<bool> {
         let forgotten =
-            failure::retrying("forget a missing container", || forget(&self.pool, tenant, container, true, &[])).await?;
+            failure::retrying("forget a missing container", || forget(&self.pool, tenant, container, true, &[]))
+                .await?;
         self.bell.ring();
         Ok(forgotten)
     }

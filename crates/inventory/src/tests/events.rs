@@ -152,10 +152,12 @@ async fn a_look_back_begins_where_it_is_asked_to_and_sees_one_tenant(pool: PgPoo
         world.view().record_event(event(&n.to_string())).await.unwrap();
         world.inventory.tenant(other.id).record_event(event("foreign")).await.unwrap();
     }
-    sqlx::query("UPDATE events SET stored_at = stored_at - interval '1 hour', at_ns = at_ns - 3600000000000 WHERE action < '3'")
-        .execute(&world.inventory.pool)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE events SET stored_at = stored_at - interval '1 hour', at_ns = at_ns - 3600000000000 WHERE action < '3'",
+    )
+    .execute(&world.inventory.pool)
+    .await
+    .unwrap();
     let all = log(&world).await;
     assert_eq!(actions(&all), ["0", "1", "2", "3", "4"]);
     let recent = chrono::Utc::now() - chrono::TimeDelta::minutes(1);
