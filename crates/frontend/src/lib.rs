@@ -11,6 +11,7 @@ mod collector;
 mod commit;
 mod config;
 mod error;
+mod events;
 mod extract;
 mod handlers;
 mod hijack;

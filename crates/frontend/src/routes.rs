@@ -61,7 +61,7 @@ fn system_rows() -> Vec<Row> {
         get("/version", system::version::version),
         get("/info", system::info::info),
         read_post("/auth", auth::auth),
-        unbuilt(Method::GET, "/events"),
+        get("/events", system::events::events),
         unbuilt(Method::GET, "/system/df"),
         unbuilt(Method::POST, "/build"),
         unbuilt(Method::POST, "/build/prune"),

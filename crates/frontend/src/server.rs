@@ -33,6 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     blobs, collector,
     config::Config,
+    events::Tail,
     handlers::system::info::KnownCapacity,
     patience::{Counted, Patience},
     routes,
@@ -66,12 +67,14 @@ pub(crate) struct Connection {
 
 pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> Result<()> {
     let tls = identity::endpoint_server_config(&config.endpoint_cert, &config.endpoint_key, &config.client_ca)?;
-    let app = assemble(config).await?;
+    let app = assemble(config, shutdown.clone()).await?;
     let listener = bind(app.config.listen).await?;
     let internal = bind(app.config.internal_listen).await?;
     let tasks = TaskTracker::new();
     let blobs = tokio::spawn(blobs::serve(app.clone(), internal, shutdown.clone()));
     tokio::spawn(collector::run(app.clone(), shutdown.clone()));
+    let (tail, stop) = (app.tail.clone(), shutdown.clone());
+    tokio::spawn(async move { tail.run(stop).await });
     announce(&app)?;
     let door = Arc::new(Door { router: routes::router(app.clone()), app });
     accept(&door, &listener, TlsAcceptor::from(tls), &tasks, &shutdown).await;
@@ -84,13 +87,14 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> Result<(
     blobs.await.map_err(|e| Error::because("the blob listener's task", e))?
 }
 
-async fn assemble(config: Config) -> Result<App> {
+async fn assemble(config: Config, stop: CancellationToken) -> Result<App> {
     let inventory = Inventory::connect(&config.database_url, config.max_connections).await?;
     let registries = Registries::new(RegistrySettings {
         insecure: config.insecure_registries.clone(),
         mirrors: config.registry_mirrors.clone(),
     })?;
     let blobs = BlobStore::open(&config.blob_store)?.with_ledger(inventory.clone());
+    let tail = Arc::new(Tail::new(inventory.clone()));
     Ok(App::new(Parts {
         gate: Gate::new(inventory.clone()),
         channels: Channels::new(config.tls.clone()),
@@ -101,6 +105,8 @@ async fn assemble(config: Config) -> Result<App> {
         scheduler: AtomicUsize::new(0),
         capacity: KnownCapacity::default(),
         snapshots: Snapshots::default(),
+        tail,
+        stop,
         config,
     }))
 }

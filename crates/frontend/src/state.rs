@@ -14,8 +14,9 @@ use identity::{Gate, Tenant};
 use images::{BlobStore, Images, Registries};
 use inventory::{Container, Inventory, TenantView};
 use rpc::{Channels, v1};
+use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, handlers::system::info::KnownCapacity, snapshot::Snapshots};
+use crate::{config::Config, events::Tail, handlers::system::info::KnownCapacity, snapshot::Snapshots};
 
 /// Shared by all requests of this frontend.
 #[derive(Clone)]
@@ -33,6 +34,10 @@ pub(crate) struct Parts {
     pub(crate) scheduler: AtomicUsize,
     pub(crate) capacity: KnownCapacity,
     pub(crate) snapshots: Snapshots,
+    /// Of the log of events, for all who listen.
+    pub(crate) tail: Arc<Tail>,
+    /// The process is to end: streams without an end of their own end now.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Deref for App {

@@ -14,6 +14,9 @@ pub struct Config {
     /// Connections to the database.
     #[serde(default = "default_connections")]
     pub database_connections: u32,
+    /// How long events are kept, in seconds; a week without it.
+    #[serde(default = "default_event_retention_s")]
+    pub event_retention_s: u64,
     pub tls: TlsFiles,
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
@@ -21,4 +24,8 @@ pub struct Config {
 
 fn default_connections() -> u32 {
     16
+}
+
+fn default_event_retention_s() -> u64 {
+    7 * 24 * 60 * 60
 }

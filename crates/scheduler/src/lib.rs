@@ -9,6 +9,7 @@ mod place;
 mod placement;
 mod reaper;
 mod report;
+mod retention;
 mod run;
 mod snapshot;
 

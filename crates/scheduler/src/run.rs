@@ -1,5 +1,7 @@
 //! The life of the process: connect, serve, drain.
 
+use std::time::Duration;
+
 use bootstrap::ready;
 use domain::{Error, Result};
 use inventory::Inventory;
@@ -7,7 +9,7 @@ use rpc::v1::scheduler_server::SchedulerServer;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
-use crate::{Config, grpc::Grpc, place::Placer, reaper, snapshot::Snapshot};
+use crate::{Config, grpc::Grpc, place::Placer, reaper, retention, snapshot::Snapshot};
 
 /// A container's row with a big environment, and the complete report of a full host, fit.
 const MESSAGE_MAX_BYTES: usize = 16 << 20;
@@ -29,13 +31,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let mut server = rpc::server(&config.tls)?;
 
     let refresher = tokio::spawn(snapshot.keep_fresh(inventory.clone(), stop.clone()));
-    let reaper = tokio::spawn(reaper::run(inventory, stop.clone()));
+    let reaper = tokio::spawn(reaper::run(inventory.clone(), stop.clone()));
+    let keep = Duration::from_secs(config.event_retention_s);
+    let retention = tokio::spawn(retention::run(inventory, keep, stop.clone()));
     ready::announce(config.ready_file.as_deref()).map_err(|cause| Error::because("announce readiness", cause))?;
     tracing::info!(listen = %config.listen, "the scheduler serves");
     let served =
         server.add_service(service).serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()).await;
     ready::withdraw(config.ready_file.as_deref());
     stop.cancel();
-    let _ = tokio::join!(refresher, reaper);
+    let _ = tokio::join!(refresher, reaper, retention);
     served.map_err(|cause| Error::because("serve gRPC", cause))
 }

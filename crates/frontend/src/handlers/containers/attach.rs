@@ -82,8 +82,14 @@ impl Attachment {
         Ok(Self { target, start, terms })
     }
 
+    /// The event is written meanwhile, and stands before what the attachment leads to.
     pub(super) async fn open(mut self) -> Result<Session, ApiError> {
-        open(&mut self.target.agent, self.start, self.terms).await
+        let event = self.target.container.event("attach");
+        let rows = self.target.rows.clone();
+        let (session, told) =
+            tokio::join!(open(&mut self.target.agent, self.start, self.terms), rows.record_event(event));
+        told?;
+        session
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) async fn resize(State(app): State<App>, caller: Caller, Reference(id)
     }
     let request = v1::ResizeRequest { container: Some(target.key.clone()), height, width };
     target.agent.clone().resize(within(DEADLINE, request)).await?;
+    let event = target.container.event("resize").with("height", height).with("width", width);
+    target.rows.record_event(event).await?;
     Ok(json::empty(StatusCode::OK))
 }
 

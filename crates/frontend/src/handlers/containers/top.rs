@@ -30,6 +30,7 @@ pub(crate) async fn top(State(app): State<App>, caller: Caller, Reference(id): R
     let ps_args = params.filled("ps_args").unwrap_or("-ef").split_whitespace().map(str::to_owned).collect();
     let request = v1::TopRequest { container: Some(target.key.clone()), ps_args };
     let reply = target.agent.clone().top(within(DEADLINE, request)).await?.into_inner();
+    target.rows.record_event(target.container.event("top")).await?;
     let processes = reply.processes.into_iter().map(|p| p.fields).collect();
     Ok(json::ok(&Top { processes, titles: reply.titles }))
 }

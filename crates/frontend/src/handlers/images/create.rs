@@ -7,7 +7,7 @@ use http::HeaderMap;
 use inventory::TenantView;
 use serde_json::json;
 
-use super::{credential::credential, lines, upload};
+use super::{credential::credential, lines, told, upload};
 use crate::{error::Answer, extract::Caller, query::Params, state::App};
 
 const KNOWN: [&str; 7] = ["fromImage", "fromSrc", "repo", "tag", "message", "changes", "platform"];
@@ -39,7 +39,9 @@ pub(crate) async fn create(
     let (message, platform) = (owned(&params, "message"), owned(&params, "platform"));
     lines::streamed(|_| async move {
         let platform = Some(platform.as_str());
+        let named = reference.clone().map(|r| r.with_default_tag().to_string());
         let id = app.images.import(&rows, from, reference, config, &message, platform).await?;
+        told::imported(&rows, &id, named).await;
         Ok(vec![Line::status(None, id.as_str())])
     })
     .await
@@ -51,10 +53,11 @@ async fn pull(app: App, rows: TenantView, headers: &HeaderMap, params: &Params) 
     let platform = owned(params, "platform");
     let every_tag = reference.tag().is_none() && reference.digest().is_none();
     lines::streamed(move |progress| async move {
-        match every_tag {
-            true => app.images.pull_all(&rows, &reference, Some(&platform), auth, progress).await?,
-            false => drop(app.images.pull(&rows, &reference, Some(&platform), auth, progress).await?),
-        }
+        let id = match every_tag {
+            true => app.images.pull_all(&rows, &reference, Some(&platform), auth, progress).await.map(|()| None)?,
+            false => Some(app.images.pull(&rows, &reference, Some(&platform), auth, progress).await?.id),
+        };
+        told::pulled(&rows, &reference, id.as_ref()).await;
         Ok(Vec::new())
     })
     .await

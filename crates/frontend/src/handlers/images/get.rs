@@ -5,7 +5,7 @@ use domain::Error;
 use futures::TryStreamExt;
 use http::{HeaderValue, header::CONTENT_TYPE};
 
-use super::platform;
+use super::{platform, told};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -38,7 +38,9 @@ pub(crate) async fn get_many(State(app): State<App>, caller: Caller, params: Par
 
 async fn save(app: &App, caller: &Caller, names: &[String], params: &Params) -> Answer {
     let platform = platform::wanted(params)?;
-    let archive = app.images.save(&app.rows(&caller.tenant), names, platform.as_ref()).await?;
+    let rows = app.rows(&caller.tenant);
+    let archive = app.images.save(&rows, names, platform.as_ref()).await?;
+    told::saved(&rows, names).await;
     let logged = archive.inspect_err(|e| tracing::warn!(cause = e.operator_text(), "saving images failed"));
     let mut response = Response::new(Body::from_stream(logged));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));

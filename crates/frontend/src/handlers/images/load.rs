@@ -5,7 +5,7 @@ use docker_api::progress::Line;
 use images::Loaded;
 use tokio::sync::mpsc;
 
-use super::{lines, platform, upload};
+use super::{lines, platform, told, upload};
 use crate::{error::Answer, extract::Caller, query::Params, state::App};
 
 pub(crate) async fn load(State(app): State<App>, caller: Caller, params: Params, body: Body) -> Answer {
@@ -17,6 +17,7 @@ pub(crate) async fn load(State(app): State<App>, caller: Caller, params: Params,
         let (muted, _) = mpsc::channel(1);
         let progress = if quiet { muted } else { progress };
         let loaded = app.images.load(&rows, from, platform, progress).await?;
+        told::of(&rows, "load", loaded.iter().map(|l| &l.id)).await;
         Ok(loaded.iter().map(line).collect())
     })
     .await

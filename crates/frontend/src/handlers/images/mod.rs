@@ -16,4 +16,5 @@ pub(crate) mod prune;
 pub(crate) mod push;
 pub(crate) mod remove;
 pub(crate) mod tag;
+mod told;
 mod upload;

@@ -10,7 +10,7 @@ use domain::{Error, Result};
 use inventory::Image;
 use serde_json::{Value, json};
 
-use super::{config::Shown, remove::Removal};
+use super::{config::Shown, remove::Removal, told};
 use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
 
 pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params) -> Answer {
@@ -25,6 +25,7 @@ pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params
             deleted.extend(lines);
         }
     }
+    told::pruned(&rows, reclaimed_bytes).await;
     let deleted = if deleted.is_empty() { Value::Null } else { Value::Array(deleted) };
     Ok(json::ok(&json!({ "ImagesDeleted": deleted, "SpaceReclaimed": reclaimed_bytes })))
 }
