@@ -7,12 +7,23 @@ use docker_api::filters::{FilterError, Filters};
 use domain::{Error, Event, EventType, Result};
 
 const KNOWN: [&str; 14] = [
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service",
-    "type", "volume",
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "secret",
+    "service",
+    "type",
+    "volume",
 ];
 /// Types of objects, whose filters are all alike.
-const NAMED: [&str; 9] =
-    ["config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"];
+const NAMED: [&str; 9] = ["config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"];
 /// Their actions go on behind a colon.
 const LONG_ACTIONS: [&str; 3] = ["exec_create", "exec_start", "health_status"];
 /// Of everything that happens here; Docker's other one is `swarm`.

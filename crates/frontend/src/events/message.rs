@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_client_chooses_the_framing() {
-        let of = |accept: &'static str| Framing::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+        let of =
+            |accept: &'static str| Framing::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
         assert_eq!(Framing::of(&HeaderMap::new()), Framing::Json);
         assert_eq!(of("text/html, application/json-seq;q=0.9"), Framing::JsonSeq);
         assert_eq!(of("application/x-ndjson"), Framing::NdJson);

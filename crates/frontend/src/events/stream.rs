@@ -87,7 +87,8 @@ impl Stream {
             }
         }
         let Some(mut batches) = self.batches.take() else { return Ok(()) };
-        let end = self.wish.until.map(|until| Instant::now() + (until - Utc::now()).to_std().unwrap_or_default() + GRACE);
+        let end =
+            self.wish.until.map(|until| Instant::now() + (until - Utc::now()).to_std().unwrap_or_default() + GRACE);
         loop {
             let received = tokio::select! {
                 received = batches.recv() => received,
