@@ -4,6 +4,7 @@
 //! so that tests run side by side and no test can see another's objects.
 
 mod bad_input;
+mod commit;
 mod connections;
 mod disconnects;
 mod exec;
@@ -14,6 +15,7 @@ mod listing;
 mod logs;
 mod memory;
 mod network;
+mod push;
 mod python;
 mod run;
 mod streams;

@@ -1,8 +1,12 @@
 //! `docker save`: an archive that is both an OCI layout and, by `manifest.json`, what older dockers load.
 //!
-//! Layers go out as they are stored; `manifest.json` names them, whatever their compression.
+//! Layers go out as they are stored, and `manifest.json` names them, whatever their compression; only what is
+//! compressed with zstd (as hosts do it, for commit and build) goes out plain, since older dockers do not read that.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use domain::{Digest, Error, ImageRef, Kind, Layer, Result};
@@ -10,7 +14,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream, stream::BoxStream};
 use inventory::{Image, TenantView};
 use serde_json::{Map, Value, json};
 
-use crate::{Images, collect::all_stored, config::Config, media, platform::Platform, store::BlobStore};
+use crate::{Images, collect::all_stored, config::Config, layer, media, platform::Platform, store::BlobStore};
 
 /// Of [`saved_manifest`].
 pub const SAVED_MANIFEST_TYPE: &str = media::OCI_MANIFEST;
@@ -27,6 +31,9 @@ enum Part {
     File(String, Vec<u8>),
     Blob(Digest, u64),
 }
+
+/// Layers that go out plain: the stored blob, by diff id.
+type Plain = HashMap<Digest, Digest>;
 
 impl Images {
     /// The archive, as it is read. One name that is not the tenant's fails the whole (policy I07): `NotFound`; so does one
@@ -53,9 +60,25 @@ impl Images {
                 return Err(Error::unavailable(format!("layers of image {} are missing in the store", image.id)));
             }
         }
-        let store = self.store.clone();
-        let parts = stream::iter(parts(&saved)?).then(move |part| write(store.clone(), part)).try_flatten();
+        let mut plain = Plain::new();
+        for Saved { image, .. } in &mut saved {
+            self.plain_layers(image, &mut plain).await?;
+        }
+        let (store, plain) = (self.store.clone(), Arc::new(plain));
+        let write = move |part| write(store.clone(), Arc::clone(&plain), part);
+        let parts = stream::iter(parts(&saved)?).then(write).try_flatten();
         Ok(parts.chain(stream::iter([Ok(Bytes::from_static(&[0; 2 * BLOCK]))])).boxed())
+    }
+
+    /// The image as its archive has it.
+    async fn plain_layers(&self, image: &mut Image, plain: &mut Plain) -> Result<()> {
+        for layer in image.layers.iter_mut().filter(|l| oci_type(&l.media_type) == media::LAYER_ZSTD) {
+            let size_bytes = layer::facts(&self.store, &layer.digest).await?.diff_bytes;
+            plain.insert(layer.diff_id.clone(), layer.digest.clone());
+            let (digest, media_type) = (layer.diff_id.clone(), media::LAYER_TAR.to_owned());
+            *layer = Layer { digest, diff_id: layer.diff_id.clone(), size_bytes, media_type };
+        }
+        Ok(())
     }
 }
 
@@ -118,7 +141,7 @@ fn parts(saved: &[Saved]) -> Result<Vec<Part>> {
             "Config": place_of(&image.id),
             "RepoTags": tags.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "Layers": image.layers.iter().map(|l| place_of(&l.digest)).collect::<Vec<_>>(),
-            "LayerSources": image.layers.iter().map(|l| (l.diff_id.to_string(), layer(l))).collect::<Map<_, _>>(),
+            "LayerSources": image.layers.iter().map(|l| (l.diff_id.to_string(), descriptor(l))).collect::<Map<_, _>>(),
         }));
     }
     let index = json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": index });
@@ -137,11 +160,11 @@ pub fn saved_manifest(image: &Image) -> Result<Vec<u8>> {
         "schemaVersion": 2,
         "mediaType": SAVED_MANIFEST_TYPE,
         "config": { "mediaType": media::OCI_CONFIG, "digest": image.id, "size": image.config.len() },
-        "layers": image.layers.iter().map(layer).collect::<Vec<_>>(),
+        "layers": image.layers.iter().map(descriptor).collect::<Vec<_>>(),
     }))
 }
 
-fn layer(l: &Layer) -> Value {
+fn descriptor(l: &Layer) -> Value {
     json!({ "mediaType": oci_type(&l.media_type), "digest": l.digest, "size": l.size_bytes })
 }
 
@@ -177,10 +200,16 @@ fn json(value: &Value) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|e| Error::because("encoding an archive's index", e))
 }
 
-async fn write(store: BlobStore, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
+async fn write(store: BlobStore, plain: Arc<Plain>, part: Part) -> Result<BoxStream<'static, Result<Bytes>>> {
     let (name, size_bytes, data) = match part {
         Part::File(name, bytes) => (name, bytes.len() as u64, stream::iter([Ok(Bytes::from(bytes))]).boxed()),
-        Part::Blob(digest, size_bytes) => (place_of(&digest), size_bytes, store.read(&digest).await?),
+        Part::Blob(digest, size_bytes) => {
+            let data = match plain.get(&digest) {
+                Some(stored) => layer::decoded(store.read(stored).await?),
+                None => store.read(&digest).await?,
+            };
+            (place_of(&digest), size_bytes, data)
+        }
     };
     let padding = size_bytes.next_multiple_of(BLOCK as u64) - size_bytes;
     let ends = [header(&name, size_bytes)?, vec![0u8; padding as usize]].map(|b| Ok(Bytes::from(b)));

@@ -9,7 +9,7 @@ mod walk;
 
 pub(crate) use compression::sniffed;
 pub(crate) use inspect::{Inspection, climbs_out, inspect, unreadable};
-pub(crate) use plain::plain;
+pub(crate) use plain::{decoded, plain};
 pub(crate) use ration::Ration;
 pub(crate) use receive::{QueueReader, Received, facts, receive};
 pub(crate) use walk::{EntryKind, Walk};

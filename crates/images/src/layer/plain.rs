@@ -31,7 +31,8 @@ pub(crate) async fn plain(mut stream: BoxStream<'static, Result<Bytes>>) -> Resu
     Ok(if compression.media_type().is_some() { whole } else { decoded(whole) })
 }
 
-fn decoded(mut stream: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+/// The tar itself, whatever it is compressed with.
+pub(crate) fn decoded(mut stream: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
     let (to_decoder, compressed) = mpsc::channel(QUEUE);
     let (to_reader, plain) = mpsc::channel(QUEUE);
     tokio::task::spawn_blocking(move || {
