@@ -102,8 +102,20 @@ fn a_writer_stands_still_while_it_is_read() {
 #[test]
 fn a_client_that_goes_away_leaves_nothing_frozen() {
     let t = Tenant::new("commit");
-    t.docker(&["run", "-d", "--name", "c1", "busybox", "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=64; sleep 1000"]).ok();
-    eventually(20, "the file is written", || t.docker(&["exec", "c1", "sh", "-c", "test $(stat -c %s /big) = 67108864"]).code == 0);
+    t.docker(&[
+        "run",
+        "-d",
+        "--name",
+        "c1",
+        "busybox",
+        "sh",
+        "-c",
+        "dd if=/dev/urandom of=/big bs=1M count=64; sleep 1000",
+    ])
+    .ok();
+    eventually(20, "the file is written", || {
+        t.docker(&["exec", "c1", "sh", "-c", "test $(stat -c %s /big) = 67108864"]).code == 0
+    });
     for _ in 0..3 {
         let mut client = t.docker_child(&["commit", "c1", "gone"]);
         std::thread::sleep(Duration::from_millis(60));
@@ -154,7 +166,9 @@ fn a_commit_is_told() {
     let t = Tenant::new("commit");
     t.docker(&["run", "-d", "--name", "c1", "busybox", "sleep", "1000"]).ok();
     let id = t.docker(&["commit", "-m", "hello", "c1", "told:v1"]).ok();
-    let events = t.docker(&["events", "--since", "1m", "--until", "0s", "--format", "{{.Action}} {{json .Actor.Attributes}}"]).ok();
+    let events = t
+        .docker(&["events", "--since", "1m", "--until", "0s", "--format", "{{.Action}} {{json .Actor.Attributes}}"])
+        .ok();
     let of = |action: &str| events.lines().position(|l| l.starts_with(&format!("{action} ")));
     let [pause, tag, commit, unpause] = ["pause", "tag", "commit", "unpause"].map(of);
     assert!(pause.is_some() && pause < tag && tag < commit && commit < unpause, "{events}");
