@@ -49,8 +49,35 @@ pub struct Config {
     #[serde(default)]
     pub dns_upstream: Vec<SocketAddr>,
     pub underlay_interface: String,
+    /// Unpacked layers that nothing on this host has used for so long are removed.
+    #[serde(default = "default_layers_idle_s")]
+    pub layers_idle_s: u64,
+    /// Those that were used within this stay, however full the disk.
+    #[serde(default = "default_layers_idle_least_s")]
+    pub layers_idle_least_s: u64,
+    /// Percent of the disk that containerd is on: above `high`, unused layers go until it is below `low`.
+    #[serde(default = "default_layers_disk_high_percent")]
+    pub layers_disk_high_percent: u8,
+    #[serde(default = "default_layers_disk_low_percent")]
+    pub layers_disk_low_percent: u8,
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
+}
+
+fn default_layers_idle_s() -> u64 {
+    7 * 24 * 3600
+}
+
+fn default_layers_idle_least_s() -> u64 {
+    600
+}
+
+fn default_layers_disk_high_percent() -> u8 {
+    85
+}
+
+fn default_layers_disk_low_percent() -> u8 {
+    75
 }
 
 impl Config {

@@ -4,8 +4,9 @@
 //! placed on this very host, so the container's key goes along.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -21,22 +22,111 @@ pub struct Images {
     channels: Channels,
     /// `https://address:port` of the frontends' internal listeners.
     frontends: Vec<String>,
-    /// Chain ids that were seen; a guess that saves a call, never the truth.
-    known: Mutex<HashSet<Digest>>,
+    /// Chain ids that were seen or used.
+    known: Arc<Mutex<HashMap<Digest, Known>>>,
+    started: Instant,
     /// One unpacking of a layer at a time; others wait and find it done.
     busy: Mutex<HashMap<Digest, Arc<AsyncMutex<()>>>>,
 }
 
+/// A layer of this host.
+struct Known {
+    /// It is unpacked: a guess that saves a call, never the truth.
+    present: bool,
+    /// Creates under way that need it.
+    holders: usize,
+    used_at: Instant,
+}
+
+/// Layers that are not evicted while this lives.
+pub struct Held {
+    known: Arc<Mutex<HashMap<Digest, Known>>>,
+    chain: Vec<Digest>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut known = lock(&self.known);
+        for name in &self.chain {
+            if let Some(layer) = known.get_mut(name) {
+                layer.holders -= 1;
+                layer.used_at = Instant::now();
+            }
+        }
+    }
+}
+
 impl Images {
     pub fn new(containerd: Containerd, channels: Channels, frontends: Vec<String>) -> Self {
-        Self { containerd, channels, frontends, known: Mutex::default(), busy: Mutex::default() }
+        Self {
+            containerd,
+            channels,
+            frontends,
+            known: Arc::default(),
+            started: Instant::now(),
+            busy: Mutex::default(),
+        }
+    }
+
+    /// Keeps the layers of `image` from eviction, those that are there and those that will be.
+    pub fn hold(&self, image: &ImageRootfs) -> Held {
+        let chain = image.chain_ids();
+        let mut known = lock(&self.known);
+        for name in &chain {
+            let now = Instant::now();
+            let layer = known.entry(name.clone()).or_insert(Known { present: false, holders: 0, used_at: now });
+            layer.holders += 1;
+        }
+        drop(known);
+        Held { known: Arc::clone(&self.known), chain }
+    }
+
+    /// For how long nobody has used a layer; None while somebody does.
+    pub fn idle(&self, name: &Digest) -> Option<Duration> {
+        match lock(&self.known).get(name) {
+            Some(layer) if layer.holders > 0 => None,
+            Some(layer) => Some(layer.used_at.elapsed()),
+            None => Some(self.started.elapsed()),
+        }
+    }
+
+    /// Removes an unpacked layer, unless something stands on it, or has used it within `least_idle`. A create that comes in
+    /// the middle waits for its turn, and unpacks it anew.
+    pub async fn evict(&self, name: &Digest, least_idle: Duration) -> Result<bool> {
+        let turn = lock(&self.busy).entry(name.clone()).or_default().clone();
+        let evicted = {
+            let _turn = turn.lock().await;
+            if self.doubt_unused(name, least_idle) {
+                self.containerd.remove_unused_snapshot(name.as_str()).await
+            } else {
+                Ok(false)
+            }
+        };
+        self.done_with(name, &turn);
+        if matches!(evicted, Ok(true)) {
+            lock(&self.known).retain(|known, layer| known != name || layer.holders > 0);
+        }
+        evicted
+    }
+
+    /// From here on nobody counts on the layer without a look. False: it is used.
+    fn doubt_unused(&self, name: &Digest, least_idle: Duration) -> bool {
+        match lock(&self.known).get_mut(name) {
+            Some(layer) if layer.holders > 0 || layer.used_at.elapsed() < least_idle => false,
+            Some(layer) => {
+                layer.present = false;
+                true
+            }
+            None => self.started.elapsed() >= least_idle,
+        }
     }
 
     /// Every layer of `image` is unpacked; gives the topmost chain id, or `""` for an image without layers.
     pub async fn ensure(&self, tenant: TenantId, container: &ContainerId, image: &ImageRootfs) -> Result<String> {
         let chain = image.chain_ids();
         let Some(top) = chain.last() else { return Ok(String::new()) };
-        if !lock(&self.known).contains(top) {
+        let _held = self.hold(image);
+        if !self.is_present(top) {
             let mut parent = String::new();
             for (layer, name) in image.layers.iter().zip(&chain) {
                 self.ensure_layer(tenant, container, layer, name, &parent).await?;
@@ -50,8 +140,14 @@ impl Images {
     pub fn forget(&self, image: &ImageRootfs) {
         let mut known = lock(&self.known);
         for name in image.chain_ids() {
-            known.remove(&name);
+            if let Some(layer) = known.get_mut(&name) {
+                layer.present = false;
+            }
         }
+    }
+
+    fn is_present(&self, name: &Digest) -> bool {
+        lock(&self.known).get(name).is_some_and(|layer| layer.present)
     }
 
     async fn ensure_layer(
@@ -65,21 +161,26 @@ impl Images {
         let turn = lock(&self.busy).entry(name.clone()).or_default().clone();
         let result = {
             let _turn = turn.lock().await;
-            if lock(&self.known).contains(name) || self.containerd.has_layer(name.as_str()).await? {
+            if self.is_present(name) || self.containerd.has_layer(name.as_str()).await? {
                 Ok(())
             } else {
                 self.unpack(tenant, container, layer, name, parent).await
             }
         };
-        // Nobody waits for it: the map must not grow with every layer ever seen.
+        self.done_with(name, &turn);
+        result?;
+        if let Some(layer) = lock(&self.known).get_mut(name) {
+            layer.present = true;
+        }
+        Ok(())
+    }
+
+    /// Where nobody waits for it: the map must not grow with every layer ever seen.
+    fn done_with(&self, name: &Digest, turn: &Arc<AsyncMutex<()>>) {
         let mut busy = lock(&self.busy);
-        if Arc::strong_count(&turn) <= 2 {
+        if Arc::strong_count(turn) <= 2 {
             busy.remove(name);
         }
-        drop(busy);
-        result?;
-        lock(&self.known).insert(name.clone());
-        Ok(())
     }
 
     async fn unpack(

@@ -7,6 +7,7 @@
 pub mod config;
 pub mod containerd;
 pub mod dns;
+mod evict;
 mod facts;
 mod grpc;
 mod idmap;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config,
     containerd::Containerd,
-    facts,
+    evict, facts,
     grpc::{LayerService, Service},
     images::Images,
     lifecycle::Engine,
@@ -41,6 +41,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     engine.network.ask(Arc::new(Schedulers { channels: channels.clone(), endpoints, host }));
     tokio::spawn(engine.network.clone().converge(stop.clone()));
     tokio::spawn(report::run(engine.clone(), channels, facts, stop.clone()));
+    tokio::spawn(evict::run(engine.clone(), stop.clone()));
     let served = serve(&engine, stop).await;
     bootstrap::ready::withdraw(engine.config.ready_file.as_deref());
     served

@@ -34,6 +34,9 @@ pub struct Config {
     /// Mirrors of Docker Hub.
     #[serde(default)]
     pub registry_mirrors: Vec<String>,
+    /// URL of the index that `docker search` asks (`/v1/search?q=&n=`, as Docker Hub has it); none: there is no search.
+    #[serde(default)]
+    pub search_index: Option<String>,
     /// How long a blob stays that nothing refers to; at least a minute, since work under way counts on it.
     #[serde(default = "default_grace")]
     pub blob_grace_s: u64,

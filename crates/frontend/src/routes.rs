@@ -123,7 +123,7 @@ fn image_rows() -> Vec<Row> {
         post("/images/{name}/push", images::push::push),
         post("/images/{name}/tag", images::tag::tag),
         delete("/images/{name}", images::remove::remove),
-        unbuilt(Method::GET, "/images/search"),
+        get("/images/search", images::search::search),
         post("/images/prune", images::prune::prune),
         get("/images/{name}/get", images::get::get_one),
         get("/images/get", images::get::get_many),

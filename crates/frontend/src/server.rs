@@ -92,6 +92,7 @@ async fn assemble(config: Config, stop: CancellationToken) -> Result<App> {
     let registries = Registries::new(RegistrySettings {
         insecure: config.insecure_registries.clone(),
         mirrors: config.registry_mirrors.clone(),
+        search_index: config.search_index.clone(),
     })?;
     let blobs = BlobStore::open(&config.blob_store)?.with_ledger(inventory.clone());
     let tail = Arc::new(Tail::new(inventory.clone()));

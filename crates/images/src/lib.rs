@@ -43,7 +43,7 @@ pub use distribution::Distribution;
 pub use platform::Platform;
 pub use progress::Progress;
 pub use pull::Pulled;
-pub use registry::{Registries, RegistrySettings, login};
+pub use registry::{Found, Registries, RegistrySettings, login};
 pub use save::{SAVED_MANIFEST_TYPE, saved_manifest};
 pub use store::BlobStore;
 

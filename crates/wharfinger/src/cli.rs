@@ -83,6 +83,9 @@ pub(crate) struct UpOptions {
     /// A mirror of Docker Hub (may be repeated).
     #[arg(long = "registry-mirror", value_name = "URL")]
     pub(crate) registry_mirrors: Vec<String>,
+    /// The index that `docker search` asks, by its first API: URL/v1/search. Without one there is no search.
+    #[arg(long, value_name = "URL")]
+    pub(crate) search_index: Option<String>,
     /// Directory of wharfinger-logger, wharfinger-enter and docker-init. Default: ../lib/wharfinger beside this binary.
     #[arg(long)]
     pub(crate) helpers: Option<PathBuf>,

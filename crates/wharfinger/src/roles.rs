@@ -160,7 +160,7 @@ insecure_registries = {}
 registry_mirrors = {}
 # What no tenant's network may overlap.
 reserved_subnets = {}
-ready_file = {}
+{}ready_file = {}
 
 {}",
         quoted(site.listen),
@@ -174,6 +174,7 @@ ready_file = {}
         list(&options.insecure_registries),
         list(&options.registry_mirrors),
         list([site.underlay.to_string()]),
+        options.search_index.as_ref().map_or_else(String::new, |url| format!("search_index = {}\n", quoted(url))),
         path(layout.ready_file("frontend")),
         tls(layout, "frontend", "frontend"),
     )
@@ -251,6 +252,7 @@ mod tests {
             database_url: None,
             insecure_registries: vec!["127.0.0.1:5000".into(), "10.0.0.0/8".into()],
             registry_mirrors: vec!["http://\"quoted\"".into()],
+            search_index: Some("https://index.example".into()),
             helpers: None,
             only: None,
         }
@@ -283,6 +285,7 @@ mod tests {
         let config: frontend::Config = parsed(&frontend_text(&layout(), &site::sample(2), &options()), "frontend");
         assert_eq!(config.insecure_registries, options().insecure_registries);
         assert_eq!(config.registry_mirrors, options().registry_mirrors);
+        assert_eq!(config.search_index, options().search_index);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod containers;
 mod content;
 mod events;
+mod place;
 mod snapshots;
 mod tasks;
 
@@ -23,7 +24,7 @@ use domain::{Error, Result};
 
 pub use containers::{NewRecord, Record};
 pub use events::{Event, Events};
-pub use snapshots::{Mount, snapshots_dir};
+pub use snapshots::{Mount, Snapshot, snapshots_dir};
 pub use tasks::{Exit, NewExec, NewTask, RunError, Task, TaskState};
 
 /// Tenants' ids are part of no name here: see the module's text.

@@ -19,6 +19,17 @@ pub use containerd_client::types::Mount;
 
 use super::{Containerd, SNAPSHOTTER, failed, optional};
 
+/// One snapshot, as a list shows it.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// A chain id, a container's id, or a key of ours.
+    pub name: String,
+    /// Empty: none.
+    pub parent: String,
+    /// Read-only: a layer.
+    pub committed: bool,
+}
+
 const ROOT_LABEL: &str = "containerd.io/gc.root";
 
 fn root_label() -> HashMap<String, String> {
@@ -81,6 +92,31 @@ impl Containerd {
     pub async fn remove_snapshot(&self, key: &str) -> Result<()> {
         let request = RemoveSnapshotRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
         optional("snapshots.remove", self.snapshots().remove(self.request(request)).await).map(drop)
+    }
+
+    /// All of them.
+    pub async fn list_snapshots(&self) -> Result<Vec<Snapshot>> {
+        let request = ListSnapshotsRequest { snapshotter: SNAPSHOTTER.to_owned(), filters: Vec::new() };
+        let listed = self.snapshots().list(self.request(request)).await.map_err(|s| failed("snapshots.list", s))?;
+        let mut stream = listed.into_inner();
+        let mut all = Vec::new();
+        while let Some(batch) = stream.message().await.map_err(|s| failed("snapshots.list", s))? {
+            all.extend(batch.info.into_iter().map(|i| Snapshot {
+                committed: i.kind() == Kind::Committed,
+                name: i.name,
+                parent: i.parent,
+            }));
+        }
+        Ok(all)
+    }
+
+    /// False: something stands on it. A snapshot that is not there is removed.
+    pub async fn remove_unused_snapshot(&self, key: &str) -> Result<bool> {
+        let request = RemoveSnapshotRequest { snapshotter: SNAPSHOTTER.to_owned(), key: key.to_owned() };
+        match self.snapshots().remove(self.request(request)).await {
+            Err(s) if s.code() == Code::FailedPrecondition => Ok(false),
+            removed => optional("snapshots.remove", removed).map(|_| true),
+        }
     }
 
     /// Keys of the active snapshots: containers', and what a crash left of an unpacking.

@@ -75,6 +75,8 @@ impl Engine {
     /// Its writable snapshot on the image's layers.
     async fn prepare(&self, container: &Container) -> Result<Vec<Mount>> {
         let Accepted { tenant, id, spec, .. } = &container.accepted;
+        // Until the snapshot stands on them.
+        let _held = self.images.hold(&spec.image);
         for _ in 0..2 {
             let top = self.images.ensure(*tenant, id, &spec.image).await?;
             if let Some(mounts) = self.containerd.prepare(id.as_str(), &top).await? {

@@ -72,7 +72,7 @@ pub struct Engine {
     pub containerd: Containerd,
     pub network: Arc<Plane>,
     pub reports: Arc<Reports>,
-    images: Images,
+    pub images: Images,
     idmap: Idmap,
     containers: RwLock<HashMap<ContainerId, Arc<Container>>>,
     gone: Mutex<VecDeque<Observation>>,

@@ -65,6 +65,8 @@ impl Engine {
     /// Everything that it has on this host. Its task is gone already.
     pub(super) async fn erase(self: &Arc<Self>, container: &Arc<Container>, _turn: &mut Turn) {
         let id = container.id();
+        // Its layers were in use until now.
+        drop(self.images.hold(&container.accepted.spec.image));
         self.network.release(&container.accepted.id).await;
         // The record goes before the snapshot: adoption knows a snapshot without a record as an orphan.
         let forgotten = self.containerd.delete_record(id).await;

@@ -190,6 +190,10 @@ impl World {
             memory_bytes: None,
             dns_upstream: vec!["10.250.0.1:53".parse().unwrap()],
             underlay_interface: "eth0".into(),
+            layers_idle_s: 7 * 24 * 3600,
+            layers_idle_least_s: 600,
+            layers_disk_high_percent: 100,
+            layers_disk_low_percent: 100,
             ready_file: None,
         }
     }

@@ -85,8 +85,12 @@ impl Fetching<'_> {
             return self.fetch(&flight, blob, id).await;
         }
         if self.store.came_from(&blob.digest, self.reference.domain()).await? {
-            self.repository.shows_blob(&blob.digest).await.map_err(|t| t.about(self.reference))?;
-            return layer::facts(self.store, &blob.digest).await;
+            match self.repository.shows_blob(&blob.digest).await {
+                Ok(()) => return layer::facts(self.store, &blob.digest).await,
+                // The transfer knows how to try again.
+                Err(trouble) if trouble.is_passing() => {}
+                Err(trouble) => return Err(trouble.about(self.reference)),
+            }
         }
         self.fetch(&flight, blob, id).await
     }

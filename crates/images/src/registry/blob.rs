@@ -2,8 +2,6 @@
 //!
 //! Nothing is verified here; the receiver hashes the whole, so a registry that resumes with other bytes is found out.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use domain::{Error, ImageRef, Result};
 use futures::{Stream, stream};
@@ -11,13 +9,12 @@ use reqwest::StatusCode;
 
 use super::{
     repository::Repository,
-    trouble::{self, Trouble},
+    trouble::{self, TRIES, Trouble},
 };
 use crate::manifest::Blob;
 
-const TRIES: u32 = 5;
-/// Doubles with each try: 0.25 + 0.5 + 1 + 2 s.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// So much must have come for a failure to count as the first again: a registry that cuts after each byte is given up.
+const PROGRESS_BYTES: u64 = 1 << 20;
 
 struct Fetch<'a> {
     repository: &'a Repository,
@@ -25,8 +22,10 @@ struct Fetch<'a> {
     blob: &'a Blob,
     /// Bytes that were handed on.
     offset: u64,
-    /// Tries that failed since bytes last flowed.
+    /// Tries that failed since the last real progress.
     failed: u32,
+    /// `offset` at the last failure.
+    failed_at: u64,
     answer: Option<reqwest::Response>,
     /// Of `answer`, still to drop: a registry without ranges starts over.
     skip: u64,
@@ -38,7 +37,7 @@ pub(crate) fn fetch<'a>(
     reference: &'a ImageRef,
     blob: &'a Blob,
 ) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
-    let start = Fetch { repository, reference, blob, offset: 0, failed: 0, answer: None, skip: 0 };
+    let start = Fetch { repository, reference, blob, offset: 0, failed: 0, failed_at: 0, answer: None, skip: 0 };
     stream::try_unfold(start, |mut fetch| async move { Ok(fetch.next().await?.map(|bytes| (bytes, fetch))) })
 }
 
@@ -49,7 +48,9 @@ impl Fetch<'_> {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
                     self.offset += bytes.len() as u64;
-                    self.failed = 0;
+                    if self.offset - self.failed_at >= PROGRESS_BYTES {
+                        self.failed = 0;
+                    }
                     return self.check_size().map(|()| Some(bytes));
                 }
                 Err(trouble) => self.back_off(trouble).await?,
@@ -88,10 +89,11 @@ impl Fetch<'_> {
     async fn back_off(&mut self, trouble: Trouble) -> Result<()> {
         self.answer = None;
         self.failed += 1;
+        self.failed_at = self.offset;
         if !trouble.is_passing() || self.failed >= TRIES {
             return Err(trouble.about(self.reference));
         }
-        tokio::time::sleep(FIRST_PAUSE * 2u32.pow(self.failed - 1)).await;
+        tokio::time::sleep(trouble.pause(self.failed)).await;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ mod login;
 mod reach;
 mod repository;
 mod resolver;
+mod search;
 mod trouble;
 mod upload;
 
@@ -24,6 +25,7 @@ pub(crate) use blob::fetch;
 pub use login::login;
 pub use reach::RegistrySettings;
 pub(crate) use repository::Repository;
+pub use search::Found;
 pub(crate) use trouble::Trouble;
 pub(crate) use upload::{Mounted, Session};
 

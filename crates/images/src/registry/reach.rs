@@ -20,6 +20,8 @@ pub struct RegistrySettings {
     pub insecure: Vec<String>,
     /// URLs of mirrors of docker.io, tried in this order before it.
     pub mirrors: Vec<String>,
+    /// URL of the index that `docker search` asks; none: there is no search.
+    pub search_index: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(crate) enum Reach {
     Named,
     /// Insecure by address.
     Nets,
-    /// The operator's mirror, while we use it as such.
+    /// The operator's mirror or search index, while we use it as such.
     Mirror,
 }
 
@@ -38,6 +40,7 @@ pub(crate) struct Rules {
     names: HashSet<String>,
     pub(crate) nets: Arc<[IpNet]>,
     pub(crate) mirrors: Vec<Url>,
+    pub(crate) search_index: Option<Url>,
     lookups: Semaphore,
 }
 
@@ -56,15 +59,16 @@ impl Rules {
                 Err(_) => drop(names.insert(entry.to_ascii_lowercase())),
             }
         }
-        let mirrors = settings.mirrors.iter().map(|text| mirror(text)).collect::<Result<_>>()?;
-        Ok(Self { names, nets: nets.into(), mirrors, lookups: Semaphore::new(8) })
+        let mirrors = settings.mirrors.iter().map(|text| base("registry mirror", text)).collect::<Result<_>>()?;
+        let search_index = settings.search_index.as_deref().map(|text| base("search index", text)).transpose()?;
+        Ok(Self { names, nets: nets.into(), mirrors, search_index, lookups: Semaphore::new(8) })
     }
 
     /// `as_mirror`: the request belongs to a pull through a mirror. A tenant that names the mirror's address as a
     /// registry is not let in by that.
     pub(crate) async fn reach(&self, url: &Url, as_mirror: bool) -> Result<Reach> {
         let host = url.host_str().ok_or_else(|| Error::invalid("a registry URL without a host"))?.to_ascii_lowercase();
-        if as_mirror && self.mirrors.iter().any(|m| m.origin() == url.origin()) {
+        if as_mirror && self.mirrors.iter().chain(&self.search_index).any(|m| m.origin() == url.origin()) {
             return Ok(Reach::Mirror);
         }
         let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}"));
@@ -94,9 +98,9 @@ impl Rules {
     }
 }
 
-fn mirror(text: &str) -> Result<Url> {
-    let bad =
-        || Error::invalid(format!("invalid registry mirror {text:?}: a URL like https://mirror.example is needed"));
+/// `what`: for the operator's eyes.
+fn base(what: &str, text: &str) -> Result<Url> {
+    let bad = || Error::invalid(format!("invalid {what} {text:?}: a URL like https://mirror.example is needed"));
     let url: Url = text.parse().map_err(|_| bad())?;
     let plain =
         url.host_str().is_some() && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
@@ -127,6 +131,7 @@ mod tests {
         let settings = RegistrySettings {
             insecure: vec!["127.0.0.1:5000".into(), "reg.example".into(), "10.1.0.0/16".into()],
             mirrors: vec!["http://127.0.0.1:6000".into()],
+            search_index: None,
         };
         Rules::new(&settings).expect("rules")
     }

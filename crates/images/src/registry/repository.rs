@@ -4,7 +4,7 @@
 //! The credential goes to the registry itself, or to the token realm that the registry names if that is https (policy
 //! I02). A mirror gets none: it is another host than the one that the credential is for.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use base64::Engine as _;
 use domain::{Digest, Error, Result};
@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::{
     challenge::{self, Challenge},
     door::{self, Ask, Door},
-    trouble::{Answer, Trouble},
+    trouble::{Answer, TRIES, Trouble},
 };
 use crate::{auth::RegistryAuth, manifest::MANIFEST_MAX_BYTES, media};
 
@@ -76,13 +76,32 @@ impl Repository {
         if url.origin() == self.base.origin() { self.authorization.lock().await.clone() } else { None }
     }
 
-    /// The document and the media type that it was sent as.
+    /// The document and the media type that it was sent as. A registry that was reached is asked again when it is busy or
+    /// cuts the answer off; one that was not is the caller's to judge: another endpoint may have it.
     pub(crate) async fn manifest(&self, reference: &str) -> Result<(Vec<u8>, String), Trouble> {
+        let mut failed = 0;
+        loop {
+            let mut reached = false;
+            let trouble = match self.manifest_once(reference, &mut reached).await {
+                Ok(document) => return Ok(document),
+                Err(trouble) => trouble,
+            };
+            failed += 1;
+            let again = trouble.is_passing() && (reached || matches!(trouble, Trouble::Answer(_)));
+            if !again || failed >= TRIES {
+                return Err(trouble);
+            }
+            tokio::time::sleep(trouble.pause(failed)).await;
+        }
+    }
+
+    async fn manifest_once(&self, reference: &str, reached: &mut bool) -> Result<(Vec<u8>, String), Trouble> {
         let mut headers = HeaderMap::new();
         for accepted in media::MANIFESTS {
             headers.append(header::ACCEPT, HeaderValue::from_static(accepted));
         }
         let answer = self.ask(Method::GET, &format!("{}/manifests/{reference}", self.path), headers).await?;
+        *reached = true;
         let sent_as =
             answer.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         Ok((door::body(answer, MANIFEST_MAX_BYTES).await?, sent_as))
@@ -226,8 +245,11 @@ pub(super) async fn settle(answer: Response) -> Result<Response, Trouble> {
     let insufficient = challenge::all(answer.headers())
         .iter()
         .any(|c| c.scheme == "bearer" && c.params.get("error").is_some_and(|e| e == "insufficient_scope"));
+    // In seconds; the form with a date is not worth a parser.
+    let retry_after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());
     let body = door::body(answer, SMALL_MAX_BYTES).await.unwrap_or_default();
-    Err(Trouble::Answer(Answer::new(status, &body, insufficient)))
+    let retry_after = retry_after.map(Duration::from_secs);
+    Err(Trouble::Answer(Answer { retry_after, ..Answer::new(status, &body, insufficient) }))
 }
 
 fn form(fields: &[(&str, String)]) -> String {

@@ -1,12 +1,19 @@
 //! What can go wrong between us and a registry, and how dockerd says it.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, time::Duration};
 
 use domain::{Error, ImageRef};
 use reqwest::Url;
 use serde::Deserialize;
 
 use super::resolver::{AddressRefused, LookupFailed};
+
+/// Of one request, all in all.
+pub(crate) const TRIES: u32 = 5;
+/// 0.25 + 0.5 + 1 + 2 s.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// A registry that wants to be asked later than this is told of instead: the client waits.
+const PAUSE_MOST: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) enum Trouble {
@@ -25,6 +32,8 @@ pub(crate) struct Answer {
     /// `MANIFEST_UNKNOWN`, ...; made up from the status where there is no body.
     pub(crate) code: String,
     pub(crate) message: String,
+    /// `Retry-After`, of an answer that may pass.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl From<Error> for Trouble {
@@ -34,6 +43,15 @@ impl From<Error> for Trouble {
 }
 
 impl Trouble {
+    /// Before the next try, after `failed` ones: doubles with each, and is not shorter than the registry asks for.
+    pub(crate) fn pause(&self, failed: u32) -> Duration {
+        let asked = match self {
+            Self::Answer(answer) => answer.retry_after.unwrap_or_default().min(PAUSE_MOST),
+            _ => Duration::ZERO,
+        };
+        asked.max(FIRST_PAUSE * 2u32.pow(failed.saturating_sub(1).min(10)))
+    }
+
     /// Worth another try at the same place.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
@@ -112,7 +130,7 @@ impl Answer {
             _ => (code, message),
         };
         let message = if message.is_empty() { default_message(&code).to_owned() } else { message };
-        Self { status, code, message: message.chars().filter(|c| !c.is_control()).take(500).collect() }
+        Self { status, code, message: message.chars().filter(|c| !c.is_control()).take(500).collect(), retry_after: None }
     }
 
     /// `denied: requested access to the resource is denied`

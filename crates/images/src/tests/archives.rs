@@ -124,3 +124,135 @@ async fn an_archive_that_lies_leaves_nothing() {
     let good = vec![("manifest.json", index(json!(["l.tar"]))), ("c.json", config(&[&tar])), ("l.tar", tar.clone())];
     assert_eq!(load(&world, &tenant, &archive(&good)).await.expect("good").len(), 1);
 }
+
+/// An OCI layout with one name for two platforms, an attestation beside them, and everything in `nested` if so.
+fn layout(nested: bool) -> (Vec<u8>, [Digest; 2]) {
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut blob = |bytes: Vec<u8>| {
+        let digest = Digest::of(&bytes);
+        let size = bytes.len();
+        files.push((format!("blobs/sha256/{}", digest.hex()), bytes));
+        (digest, size)
+    };
+    let mut entries = Vec::new();
+    let ids = ["amd64", "s390x"].map(|architecture| {
+        let tar = tar_of("arch", architecture.as_bytes());
+        let (layer, layer_size) = blob(tar.clone());
+        let config = json!({"architecture": architecture, "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&tar)]}});
+        let (config, config_size) = blob(config.to_string().into_bytes());
+        let manifest = json!({"schemaVersion": 2,
+            "config": {"mediaType": media::OCI_CONFIG, "digest": config, "size": config_size},
+            "layers": [{"mediaType": media::LAYER_TAR, "digest": layer, "size": layer_size}]});
+        let (digest, size) = blob(manifest.to_string().into_bytes());
+        entries.push(json!({"mediaType": media::OCI_MANIFEST, "digest": digest, "size": size,
+            "platform": {"os": "linux", "architecture": architecture},
+            "annotations": {"io.containerd.image.name": "docker.io/library/two:v1"}}));
+        config
+    });
+    let (digest, size) = blob(b"{}".to_vec());
+    entries.push(json!({"mediaType": media::OCI_MANIFEST, "digest": digest, "size": size,
+        "platform": {"os": "unknown", "architecture": "unknown"}}));
+    let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": entries});
+    let index = if nested {
+        let (digest, size) = blob(index.to_string().into_bytes());
+        json!({"schemaVersion": 2, "manifests": [{"mediaType": media::OCI_INDEX, "digest": digest, "size": size,
+            "annotations": {"io.containerd.image.name": "docker.io/library/two:v1"}}]})
+    } else {
+        index
+    };
+    files.push(("index.json".to_owned(), index.to_string().into_bytes()));
+    files.push(("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()));
+    let borrowed: Vec<(&str, Vec<u8>)> = files.iter().map(|(n, b)| (n.as_str(), b.clone())).collect();
+    (archive(&borrowed), ids)
+}
+
+async fn load_for(world: &World, tenant: &TenantView, archive: &[u8], platform: &str) -> Result<Vec<Loaded>> {
+    let (sender, _lines) = mpsc::channel(1000);
+    world.images.load(tenant, archive, Some(crate::Platform::parse(platform).expect("platform")), sender).await
+}
+
+#[tokio::test]
+async fn of_several_platforms_one_is_loaded() {
+    let world = World::new(&[], &[]).await;
+    for nested in [false, true] {
+        let (archive, [amd64, s390x]) = layout(nested);
+        let tenant = world.tenant().await;
+        let native = if crate::Platform::native().architecture == "amd64" { Some(&amd64) } else { None };
+        let loaded = load(&world, &tenant, &archive).await;
+        assert_eq!(loaded.as_ref().ok().map(|l| &l[0].id), native, "{loaded:?}");
+        let loaded = load_for(&world, &tenant, &archive, "linux/s390x").await.expect("the other");
+        assert_eq!((loaded.len(), &loaded[0].id), (1, &s390x));
+        let names = ["two:v1".to_owned()];
+        let platform = crate::Platform::parse("linux/arm64").expect("platform");
+        let other = world.images.save(&tenant, &names, Some(&platform)).await.err().expect("not that one");
+        assert_eq!(
+            other.to_string(),
+            "image with reference two:v1 was found but does not provide the specified platform (linux/arm64)"
+        );
+        let missing = load_for(&world, &tenant, &archive, "linux/riscv64").await.expect_err("none");
+        assert!(matches!(missing, Error::Missing(_)) && missing.to_string().contains("linux/riscv64"), "{missing}");
+    }
+}
+
+#[tokio::test]
+async fn a_platform_leaves_out_images_of_others() {
+    let world = World::new(&[], &[]).await;
+    let tenant = world.tenant().await;
+    let tar = tar_of("a", b"docker");
+    let config = config(&[&tar]);
+    let index = json!([{"Config": "c.json", "RepoTags": ["d:v1"], "Layers": ["l.tar"]}]).to_string().into_bytes();
+    let bytes = archive(&[("manifest.json", index), ("c.json", config), ("l.tar", tar)]);
+    assert!(matches!(load_for(&world, &tenant, &bytes, "linux/arm64").await, Err(Error::Missing(_))));
+    assert!(tenant.images().await.expect("images").is_empty());
+    assert_eq!(load_for(&world, &tenant, &bytes, "linux/amd64").await.expect("load").len(), 1);
+}
+
+#[tokio::test]
+async fn layouts_that_lie_and_uploads_that_end_early_leave_nothing() {
+    let world = World::new(&[], &[]).await;
+    let tenant = world.tenant().await;
+    let (good, _) = layout(true);
+    // A blob that is not what its name says.
+    let mut lying = good.clone();
+    let at = lying.windows(5).position(|w| w == b"amd64").expect("the layer's content");
+    lying[at] = b'X';
+    for (bytes, wanted) in [
+        (lying, "filesystem layer verification failed"),
+        (good[..good.len() / 2].to_vec(), "does not contain \"manifest.json\""),
+        (good[..700].to_vec(), "unexpected EOF"),
+        (gzip(&good)[..200].to_vec(), "unexpected EOF"),
+        (Vec::new(), "does not contain"),
+        (vec![b'x'; 5000], "invalid tar header"),
+    ] {
+        let error = load(&world, &tenant, &bytes).await.expect_err(wanted);
+        assert!(matches!(error, Error::Invalid(_)) && error.to_string().contains(wanted), "{wanted}: {error}");
+    }
+    assert!(tenant.images().await.expect("images").is_empty());
+    let uploads = world.store.spool().with_file_name("uploads");
+    assert_eq!(std::fs::read_dir(uploads).expect("uploads").count(), 0, "nothing staged is left");
+}
+
+#[tokio::test]
+async fn a_saved_archive_is_what_dockerd_writes() {
+    let world = World::new(&[], &[]).await;
+    let tenant = world.tenant().await;
+    let id = import(&world, &tenant, tar_of("x", b"saved"), "team/app:v1").await.expect("import");
+    let bytes = save(&world, &tenant, &["team/app:v1", id.as_str()]).await.expect("save");
+    let mut files = std::collections::BTreeMap::new();
+    for entry in tar::Archive::new(bytes.as_slice()).entries().expect("entries") {
+        let mut entry = entry.expect("entry");
+        let name = entry.path().expect("path").display().to_string();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).expect("content");
+        files.insert(name, content);
+    }
+    let json = |name: &str| serde_json::from_slice::<Value>(&files[name]).expect(name);
+    let layer = &tenant.image("team/app:v1").await.expect("image").layers[0];
+    assert_eq!(json("repositories"), json!({"team/app": {"v1": layer.digest.hex()}}));
+    let manifest = &json("manifest.json")[0];
+    assert_eq!(manifest["RepoTags"], json!(["team/app:v1"]));
+    assert_eq!(manifest["LayerSources"][layer.diff_id.as_str()]["digest"], json!(layer.digest));
+    assert_eq!(json("index.json")["manifests"][0]["annotations"]["io.containerd.image.name"], json!("docker.io/team/app:v1"));
+    assert_eq!(files.len(), 4 + 3, "layer, config and manifest; one image, though it was named twice");
+}

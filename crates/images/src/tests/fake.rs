@@ -17,14 +17,23 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// Passes so many bytes of each answer, and then nothing more, with the connection open.
+    pub(crate) async fn stalling(to: &str, after: usize) -> Self {
+        Self::with(to, usize::MAX, after, true).await
+    }
+
     pub(crate) async fn start(to: &str, cuts: usize, cut_after: usize) -> Self {
+        Self::with(to, cuts, cut_after, false).await
+    }
+
+    async fn with(to: &str, cuts: usize, cut_after: usize, stall: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let host = listener.local_addr().expect("address").to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (to, seen, cuts) = (to.to_owned(), Arc::clone(&requests), Arc::new(AtomicUsize::new(cuts)));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, to.clone(), Arc::clone(&seen), Arc::clone(&cuts), cut_after));
+                tokio::spawn(forward(client, to.clone(), Arc::clone(&seen), Arc::clone(&cuts), cut_after, stall));
             }
         });
         Self { host, requests }
@@ -42,6 +51,7 @@ async fn forward(
     seen: Arc<Mutex<Vec<String>>>,
     cuts: Arc<AtomicUsize>,
     cut_after: usize,
+    stall: bool,
 ) {
     let server = TcpStream::connect(&to).await.expect("registry");
     let (from_client, mut to_client) = client.into_split();
@@ -72,6 +82,9 @@ async fn forward(
             && left > 0
             && cuts.compare_exchange(left, left - 1, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         {
+            if stall {
+                std::future::pending::<()>().await;
+            }
             return;
         }
     }

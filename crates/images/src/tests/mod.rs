@@ -10,6 +10,7 @@ mod pulls;
 mod pushes;
 mod registry;
 mod rights;
+mod trouble;
 
 use std::{path::Path, sync::Arc};
 
@@ -35,7 +36,7 @@ impl World {
         let dir = tempfile::tempdir().expect("dir");
         let store = BlobStore::open(dir.path()).expect("store");
         let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-        let settings = RegistrySettings { insecure: owned(insecure), mirrors: owned(mirrors) };
+        let settings = RegistrySettings { insecure: owned(insecure), mirrors: owned(mirrors), search_index: None };
         let registries = Registries::new(settings).expect("registries");
         let images = Images::new(inventory.clone(), store.clone(), registries);
         Self { images, store, inventory, _dir: Arc::new(dir) }

@@ -15,6 +15,7 @@ mod platform;
 pub(crate) mod prune;
 pub(crate) mod push;
 pub(crate) mod remove;
+pub(crate) mod search;
 pub(crate) mod tag;
 mod told;
 mod upload;
