@@ -58,14 +58,7 @@ impl Drop for Held {
 
 impl Images {
     pub fn new(containerd: Containerd, channels: Channels, frontends: Vec<String>) -> Self {
-        Self {
-            containerd,
-            channels,
-            frontends,
-            known: Arc::default(),
-            started: Instant::now(),
-            busy: Mutex::default(),
-        }
+        Self { containerd, channels, frontends, known: Arc::default(), started: Instant::now(), busy: Mutex::default() }
     }
 
     /// Keeps the layers of `image` from eviction, those that are there and those that will be.

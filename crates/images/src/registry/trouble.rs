@@ -130,7 +130,12 @@ impl Answer {
             _ => (code, message),
         };
         let message = if message.is_empty() { default_message(&code).to_owned() } else { message };
-        Self { status, code, message: message.chars().filter(|c| !c.is_control()).take(500).collect(), retry_after: None }
+        Self {
+            status,
+            code,
+            message: message.chars().filter(|c| !c.is_control()).take(500).collect(),
+            retry_after: None,
+        }
     }
 
     /// `denied: requested access to the resource is denied`

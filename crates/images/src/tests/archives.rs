@@ -253,6 +253,9 @@ async fn a_saved_archive_is_what_dockerd_writes() {
     let manifest = &json("manifest.json")[0];
     assert_eq!(manifest["RepoTags"], json!(["team/app:v1"]));
     assert_eq!(manifest["LayerSources"][layer.diff_id.as_str()]["digest"], json!(layer.digest));
-    assert_eq!(json("index.json")["manifests"][0]["annotations"]["io.containerd.image.name"], json!("docker.io/team/app:v1"));
+    assert_eq!(
+        json("index.json")["manifests"][0]["annotations"]["io.containerd.image.name"],
+        json!("docker.io/team/app:v1")
+    );
     assert_eq!(files.len(), 4 + 3, "layer, config and manifest; one image, though it was named twice");
 }

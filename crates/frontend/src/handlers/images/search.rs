@@ -33,7 +33,8 @@ fn line(found: &Found) -> Value {
 /// 0 means the default, as in dockerd.
 fn limit(params: &Params) -> Result<usize> {
     let Some(text) = params.filled("limit") else { return Ok(DEFAULT_LIMIT) };
-    let invalid = |_| Error::invalid(format!("invalid limit specified: strconv.Atoi: parsing {text:?}: invalid syntax"));
+    let invalid =
+        |_| Error::invalid(format!("invalid limit specified: strconv.Atoi: parsing {text:?}: invalid syntax"));
     match text.parse::<i64>().map_err(invalid)? {
         0 => Ok(DEFAULT_LIMIT),
         limit @ 1..=LIMIT_MAX => Ok(limit.unsigned_abs() as usize),
