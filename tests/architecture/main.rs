@@ -14,7 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("identity", &["domain", "inventory"]),
     ("images", &["domain", "inventory"]),
     ("bootstrap", &[]),
-    ("frontend", &["domain", "docker-api", "policy", "rpc", "inventory", "identity", "images", "bootstrap"]),
+    ("build", &["domain", "images"]),
+    ("frontend", &["domain", "docker-api", "policy", "rpc", "inventory", "identity", "images", "bootstrap", "build"]),
     ("scheduler", &["domain", "rpc", "inventory", "bootstrap"]),
     ("agent", &["domain", "docker-api", "policy", "rpc", "bootstrap"]),
     // The helpers that run beside containers: the standard library and libc, nothing else.

@@ -10,11 +10,13 @@
 
 mod archive;
 mod auth;
+mod built;
 pub mod changes;
 mod collect;
 mod commit;
 mod config;
 mod distribution;
+mod fetch;
 pub mod foreign;
 mod import;
 mod layer;
@@ -27,6 +29,7 @@ mod push;
 mod registry;
 mod save;
 mod store;
+pub mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -54,13 +57,14 @@ pub struct Images {
     store: BlobStore,
     registries: Registries,
     flights: Arc<pull::Flights>,
+    indexes: Arc<tree::Indexes>,
 }
 
 impl Images {
     /// `store`: what `inventory` speaks of.
     pub fn new(inventory: Inventory, store: BlobStore, registries: Registries) -> Self {
         let store = store.with_ledger(inventory.clone());
-        Self { inventory, store, registries, flights: Arc::default() }
+        Self { inventory, store, registries, flights: Arc::default(), indexes: Arc::default() }
     }
 
     /// Bytes of each layer's uncompressed tar.

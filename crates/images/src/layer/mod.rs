@@ -12,4 +12,4 @@ pub(crate) use inspect::{Inspection, climbs_out, inspect, unreadable};
 pub(crate) use plain::{decoded, plain};
 pub(crate) use ration::Ration;
 pub(crate) use receive::{QueueReader, Received, facts, receive};
-pub(crate) use walk::{EntryKind, Walk};
+pub(crate) use walk::{Attributes, Entry, EntryKind, Walk};

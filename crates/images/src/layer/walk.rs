@@ -28,6 +28,20 @@ pub(crate) struct Entry {
     pub(crate) size_bytes: u64,
     /// Where the data starts in the stream.
     pub(crate) offset: u64,
+    pub(crate) attributes: Attributes,
+}
+
+/// Who an entry belongs to and what may be done with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    /// Permissions, with the set-id and sticky bits.
+    pub(crate) mode: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
+    /// Seconds since 1970.
+    pub(crate) mtime_s: u64,
+    /// Extended attributes, by their names.
+    pub(crate) xattrs: Vec<(String, Vec<u8>)>,
 }
 
 pub(crate) struct Walk<R> {
@@ -43,6 +57,10 @@ struct Extensions {
     name: Option<String>,
     target: Option<String>,
     size_bytes: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    mtime_s: Option<u64>,
+    xattrs: Vec<(String, Vec<u8>)>,
 }
 
 impl<R: Read> Walk<R> {
@@ -88,9 +106,25 @@ impl<R: Read> Walk<R> {
             _ => 0,
         };
         self.remaining = padded(size_bytes)?;
+        let attributes = Attributes {
+            // What a writer of garbage says of itself is no reason to refuse an archive that hosts take.
+            mode: number(&header[100..108]).map_or(0, |mode| (mode & 0o7777) as u32),
+            uid: ext.uid.unwrap_or_else(|| number(&header[108..116]).unwrap_or(0)),
+            gid: ext.gid.unwrap_or_else(|| number(&header[116..124]).unwrap_or(0)),
+            mtime_s: ext.mtime_s.unwrap_or_else(|| number(&header[136..148]).unwrap_or(0)),
+            xattrs: ext.xattrs,
+        };
         let name = ext.name.unwrap_or_else(|| ustar_name(header));
         let target = ext.target.unwrap_or_else(|| text(&header[157..257]));
-        Ok(Entry { name, kind, target, size_bytes, offset: self.offset })
+        Ok(Entry { name, kind, target, size_bytes, offset: self.offset, attributes })
+    }
+
+    /// Writes the data of the entry that came last; the walk goes on behind it.
+    pub(crate) fn copy_data(&mut self, size_bytes: u64, to: &mut impl io::Write) -> io::Result<()> {
+        let copied = io::copy(&mut self.reader.by_ref().take(size_bytes.min(self.remaining)), to)?;
+        self.offset += copied;
+        self.remaining -= copied;
+        if copied < size_bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 
     /// Continuation blocks of an old GNU sparse file stand between header and data.
@@ -163,12 +197,26 @@ impl Extensions {
                     let size = std::str::from_utf8(value).ok().and_then(|t| t.parse().ok());
                     self.size_bytes = Some(size.ok_or_else(bad)?);
                 }
-                _ => {}
+                b"uid" => self.uid = Some(whole(value).ok_or_else(bad)?),
+                b"gid" => self.gid = Some(whole(value).ok_or_else(bad)?),
+                // May have a fraction, and be negative: before 1970 is 1970.
+                b"mtime" => self.mtime_s = Some(whole(value).unwrap_or(0)),
+                key => {
+                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                        self.xattrs.push((text(name), value.to_vec()));
+                    }
+                }
             }
             data = &data[length..];
         }
         Ok(())
     }
+}
+
+/// The whole part of a decimal number.
+fn whole(value: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.split('.').next().unwrap_or_default().parse().ok()
 }
 
 fn check_sum(header: &[u8; BLOCK]) -> io::Result<()> {

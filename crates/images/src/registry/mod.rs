@@ -22,6 +22,7 @@ use domain::{ImageRef, Result};
 use reqwest::Url;
 
 pub(crate) use blob::fetch;
+pub(crate) use door::Ask;
 pub use login::login;
 pub use reach::RegistrySettings;
 pub(crate) use repository::Repository;
@@ -49,6 +50,11 @@ impl Registries {
     /// Fails on settings that are malformed.
     pub fn new(settings: RegistrySettings) -> Result<Self> {
         Ok(Self { door: Arc::new(door::Door::new(&settings)?) })
+    }
+
+    /// The only way out, for what is fetched without being an image.
+    pub(crate) fn door(&self) -> &door::Door {
+        &self.door
     }
 
     /// Where `reference` may be, in the order in which to ask; never empty.
