@@ -200,9 +200,12 @@ impl<H: Hands> Builder<'_, H> {
         for source in &self.sources {
             let other = Image::from(source.clone())?;
             let (ours, theirs) = (self.image.history(), other.history());
-            let same = |a: &Value, b: &Value| a["created_by"] == b["created_by"] && a["empty_layer"] == b["empty_layer"];
+            let same =
+                |a: &Value, b: &Value| a["created_by"] == b["created_by"] && a["empty_layer"] == b["empty_layer"];
             let begins_so = theirs.len() > ours.len() && ours.iter().zip(theirs).all(|(a, b)| same(a, b));
-            if !begins_so || !other.layers.starts_with(&self.image.layers) || theirs[ours.len()]["created_by"] != created_by
+            if !begins_so
+                || !other.layers.starts_with(&self.image.layers)
+                || theirs[ours.len()]["created_by"] != created_by
             {
                 continue;
             }

@@ -119,7 +119,9 @@ pub(crate) fn owner(given: &str, passwd: &str, group: &str) -> Result<Owner> {
 /// `--chmod=755`.
 pub(crate) fn mode(given: &str) -> Result<u32> {
     let mode = u32::from_str_radix(given, 8).ok().filter(|mode| *mode <= 0o7777);
-    mode.ok_or_else(|| Error::invalid(format!("invalid chmod parameter: '{given}'. it should be octal string and between 0 and 07777")))
+    mode.ok_or_else(|| {
+        Error::invalid(format!("invalid chmod parameter: '{given}'. it should be octal string and between 0 and 07777"))
+    })
 }
 
 /// Collects the entries of one layer.
@@ -215,7 +217,8 @@ impl Planner<'_> {
             let node = match existing {
                 Some(node) if node.is_directory() => node,
                 Some(_) => {
-                    let text = format!("failed to copy files: failed to copy directory: mkdir /{part}: not a directory");
+                    let text =
+                        format!("failed to copy files: failed to copy directory: mkdir /{part}: not a directory");
                     return Err(Error::invalid(text));
                 }
                 None => {

@@ -260,4 +260,3 @@ fn file_name(url: &str, destination: &str) -> Result<String> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::because("a build's files", e))?
 }
-

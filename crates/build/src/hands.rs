@@ -82,7 +82,10 @@ pub struct Request {
 pub enum Failure {
     Error(Error),
     /// A step's program failed.
-    Exit { code: i32, message: String },
+    Exit {
+        code: i32,
+        message: String,
+    },
 }
 
 impl From<Error> for Failure {

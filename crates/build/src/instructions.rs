@@ -164,7 +164,8 @@ impl<H: Hands> Builder<'_, H> {
         let (path, _) = copy::destination(self.image.working_dir(), &given);
         self.image.set("WorkingDir", json!(format!("/{path}")));
         let created_by = format!("{} #(nop) WORKDIR /{path}", self.image.shell().join(" "));
-        self.commit_or_reuse(&created_by, Value::Null, async |builder: &mut Self| builder.make_directory(&path).await).await
+        self.commit_or_reuse(&created_by, Value::Null, async |builder: &mut Self| builder.make_directory(&path).await)
+            .await
     }
 }
 

@@ -15,7 +15,10 @@ enum Token {
     /// `**/`: nothing, or whole directories.
     Directories,
     /// `[a-z]`, `[^a]`.
-    Class { negated: bool, ranges: Vec<(char, char)> },
+    Class {
+        negated: bool,
+        ranges: Vec<(char, char)>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

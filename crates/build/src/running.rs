@@ -66,10 +66,11 @@ impl<H: Hands> Builder<'_, H> {
         match &run.program {
             Program::Exec(words) => words.clone(),
             // The shell understands heredocs itself, once it has their bodies.
-            Program::Shell(line) => with_shell(run.heredocs.iter().fold(line.clone(), |text, heredoc| {
-                format!("{text}\n{}{}", heredoc.content, heredoc.name)
-            })),
+            Program::Shell(line) => with_shell(
+                run.heredocs
+                    .iter()
+                    .fold(line.clone(), |text, heredoc| format!("{text}\n{}{}", heredoc.content, heredoc.name)),
+            ),
         }
     }
 }
-

@@ -59,9 +59,8 @@ mod tests {
 
     #[test]
     fn words_that_begin_one() {
-        let heredoc = |name: &str, expand, chomp| {
-            Some(Heredoc { name: name.to_owned(), content: String::new(), expand, chomp })
-        };
+        let heredoc =
+            |name: &str, expand, chomp| Some(Heredoc { name: name.to_owned(), content: String::new(), expand, chomp });
         assert_eq!(parse("<<EOF"), heredoc("EOF", true, false));
         assert_eq!(parse("<<-'E'"), heredoc("E", false, true));
         assert_eq!(parse("3<<E"), heredoc("E", true, false));

@@ -12,8 +12,24 @@ use super::{
 };
 
 const NAMES: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
-    "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// An instruction and the text that is shown of it.
@@ -27,7 +43,11 @@ pub struct Instruction {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// `name` in lower case.
-    From { image: String, name: Option<String>, platform: Option<String> },
+    From {
+        image: String,
+        name: Option<String>,
+        platform: Option<String>,
+    },
     Arg(Vec<(String, Option<String>)>),
     Run(Run),
     Copy(Copy),
@@ -35,7 +55,10 @@ pub enum Command {
     Entrypoint(Program),
     Env(Vec<(String, String)>),
     /// `literal`: from a parameter, nothing is expanded.
-    Label { pairs: Vec<(String, String)>, literal: bool },
+    Label {
+        pairs: Vec<(String, String)>,
+        literal: bool,
+    },
     Expose(Vec<String>),
     Workdir(String),
     User(String),
@@ -165,7 +188,8 @@ impl Given<'_> {
     fn run(self) -> Result<Command, Fault> {
         self.flags.only(&["network", "security"], &[], &["mount"])?;
         if !self.flags.all("mount").is_empty() {
-            let text = "the --mount option requires BuildKit, which this endpoint does not have: COPY what the step needs";
+            let text =
+                "the --mount option requires BuildKit, which this endpoint does not have: COPY what the step needs";
             return Err(Fault::instruction(text));
         }
         if self.flags.value("security").is_some_and(|value| value != "sandbox") {

@@ -35,12 +35,7 @@ impl Dockerfile {
     /// `Invalid` in dockerd's words.
     pub fn parse(text: &str) -> Result<Self> {
         let lines = lines::split(text).map_err(|fault| fault.at(0))?;
-        let mut file = Self {
-            globals: Vec::new(),
-            stages: Vec::new(),
-            escape: lines.escape,
-            warnings: lines.warnings,
-        };
+        let mut file = Self { globals: Vec::new(), stages: Vec::new(), escape: lines.escape, warnings: lines.warnings };
         for line in &lines.lines {
             let instruction = parse(line, lines.escape).map_err(|fault| fault.at(line.number))?;
             file.add(instruction)?;
@@ -69,7 +64,8 @@ impl Dockerfile {
 
     /// Drops the stages behind `target`; the name counts whatever its case, as does the number.
     pub fn until(&mut self, target: &str) -> Result<()> {
-        let by_name = self.stages.iter().position(|s| s.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(target)));
+        let by_name =
+            self.stages.iter().position(|s| s.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(target)));
         let by_number = || target.parse::<usize>().ok().filter(|n| *n < self.stages.len());
         let missing = || Error::invalid(format!("target stage {target:?} could not be found"));
         let at = by_name.or_else(by_number).ok_or_else(missing)?;
@@ -99,7 +95,8 @@ mod tests {
 
     #[test]
     fn stages_and_targets() {
-        let text = "ARG V=1\nFROM a:$V AS Base\nRUN x\nFROM base\nCOPY --from=base /x /\nFROM --platform=linux/amd64 c\n";
+        let text =
+            "ARG V=1\nFROM a:$V AS Base\nRUN x\nFROM base\nCOPY --from=base /x /\nFROM --platform=linux/amd64 c\n";
         let mut file = Dockerfile::parse(text).expect("parsed");
         assert_eq!((file.globals.len(), file.stages.len(), file.steps()), (1, 3, 6));
         assert_eq!(file.stages[0].name.as_deref(), Some("base"));
@@ -107,7 +104,9 @@ mod tests {
         file.until("BASE").expect("target");
         file.label(&BTreeMap::from([("a".to_owned(), "b c".to_owned())]));
         assert_eq!(file.stages[0].steps.last().expect("label").text, "LABEL a=b c");
-        assert!(file.until("zz").expect_err("no target").to_string().contains("target stage \"zz\" could not be found"));
+        assert!(
+            file.until("zz").expect_err("no target").to_string().contains("target stage \"zz\" could not be found")
+        );
     }
 
     #[test]
@@ -134,7 +133,10 @@ mod tests {
             ("FROM a\nARG", "dockerfile parse error on line 2: ARG requires at least one argument"),
             ("FROM a\nRUN --bogus=1 x", "dockerfile parse error on line 2: unknown flag: bogus"),
             ("FROM a\nENV --x=1 a=b", "dockerfile parse error on line 2: unknown flag: x"),
-            ("FROM a\nCOPY --chown=1 --chown=2 a b", "dockerfile parse error on line 2: duplicate flag specified: chown"),
+            (
+                "FROM a\nCOPY --chown=1 --chown=2 a b",
+                "dockerfile parse error on line 2: duplicate flag specified: chown",
+            ),
             ("FROM a\nCOPY --chown a b", "dockerfile parse error on line 2: missing a value on flag: chown"),
             ("FROM a\nSHELL sh", "dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form"),
             (
@@ -143,14 +145,23 @@ mod tests {
             ),
             ("FROM a\nONBUILD FROM x", "dockerfile parse error on line 2: FROM isn't allowed as an ONBUILD trigger"),
             ("FROM a\nVOLUME [\"\"]", "dockerfile parse error on line 2: VOLUME specified can not be an empty string"),
-            ("FROM a\nHEALTHCHECK FOO", "dockerfile parse error on line 2: Unknown type \"FOO\" in HEALTHCHECK (try CMD)"),
-            ("FROM a\nHEALTHCHECK --interval=x CMD y", "dockerfile parse error on line 2: time: invalid duration \"x\""),
+            (
+                "FROM a\nHEALTHCHECK FOO",
+                "dockerfile parse error on line 2: Unknown type \"FOO\" in HEALTHCHECK (try CMD)",
+            ),
+            (
+                "FROM a\nHEALTHCHECK --interval=x CMD y",
+                "dockerfile parse error on line 2: time: invalid duration \"x\"",
+            ),
             ("FROM a\nHEALTHCHECK CMD", "dockerfile parse error on line 2: Missing command after HEALTHCHECK CMD"),
             (
                 "FROM a\nCMD [\"a\", 1]",
                 "failed to parse Dockerfile: when using JSON array syntax, arrays must be comprised of strings only",
             ),
-            ("FROM a\nRUN --network=host x", "dockerfile parse error on line 2: --network=host is not allowed (policy B10)"),
+            (
+                "FROM a\nRUN --network=host x",
+                "dockerfile parse error on line 2: --network=host is not allowed (policy B10)",
+            ),
         ] {
             assert_eq!(Dockerfile::parse(text).expect_err(text).to_string(), wanted, "{text}");
         }
@@ -158,7 +169,8 @@ mod tests {
 
     #[test]
     fn programs_in_both_forms_and_scripts() {
-        let file = Dockerfile::parse("FROM a\nRUN [\"x\",\"y\"]\nCMD [foo\nRUN <<E\nhi\nE\nRUN cat <<E\nhi\nE\n").expect("ok");
+        let file =
+            Dockerfile::parse("FROM a\nRUN [\"x\",\"y\"]\nCMD [foo\nRUN <<E\nhi\nE\nRUN cat <<E\nhi\nE\n").expect("ok");
         let steps = &file.stages[0].steps;
         let Command::Run(run) = &steps[0].command else { panic!("{:?}", steps[0]) };
         assert_eq!(run.program, Program::Exec(vec!["x".to_owned(), "y".to_owned()]));

@@ -38,11 +38,7 @@ impl Tree {
     }
 
     /// Reads to the end, whatever the compression outside is. `max_bytes` is of the plain tar; `Invalid` where it is none.
-    pub(crate) async fn fill(
-        scratch: &Path,
-        mut from: impl AsyncRead + Send + Unpin,
-        max_bytes: u64,
-    ) -> Result<Self> {
+    pub(crate) async fn fill(scratch: &Path, mut from: impl AsyncRead + Send + Unpin, max_bytes: u64) -> Result<Self> {
         let file = tempfile::tempfile_in(scratch).map_err(unavailable)?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         let unpacker = tokio::task::spawn_blocking(move || unpack(QueueReader::new(receiver), file, max_bytes));
