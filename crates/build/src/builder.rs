@@ -38,6 +38,13 @@ pub(crate) struct Builder<'a, H: Hands> {
     total: usize,
 }
 
+/// A step that has to be done.
+pub(crate) struct Missed {
+    parent: Option<Digest>,
+    key: Digest,
+    created_by: String,
+}
+
 /// The image's config document and layers. What fails has been said by nobody yet.
 pub async fn build<H: Hands>(hands: &H, prepared: &Prepared) -> Result<Base, Failure> {
     let request = &prepared.request;
@@ -157,23 +164,24 @@ impl<H: Hands> Builder<'_, H> {
         Ok(())
     }
 
-    /// A step whose result is cached, or is `work`'s layer.
-    pub(crate) async fn commit_or_reuse<F>(&mut self, created_by: &str, facts: Value, work: F) -> Result<(), Failure>
-    where
-        F: AsyncFnOnce(&mut Self) -> Result<Option<Layer>, Failure>,
-    {
+    /// None: an equal step was done before, and the image is its result now. Else the step is to be done, and kept.
+    pub(crate) async fn reuse(&mut self, created_by: String, facts: Value) -> Result<Option<Missed>> {
         let parent = self.image.base.as_ref().map(|base| base.id.clone());
-        let key = self.key(created_by, &facts)?;
-        if let Some(found) = self.probe(parent.as_ref(), &key, created_by).await? {
-            self.out(" ---> Using cache\n".to_owned()).await;
-            let command_set = self.image.command_set;
-            self.image = Image::from(found)?;
-            self.image.command_set = command_set;
-            return Ok(());
-        }
-        let layer = work(self).await?;
-        let step = self.image.step(created_by, layer)?;
-        self.hands.remember(parent.as_ref(), &key, &step, created_by).await?;
+        let key = self.key(&created_by, &facts)?;
+        let Some(found) = self.probe(parent.as_ref(), &key, &created_by).await? else {
+            return Ok(Some(Missed { parent, key, created_by }));
+        };
+        self.out(" ---> Using cache\n".to_owned()).await;
+        let command_set = self.image.command_set;
+        self.image = Image::from(found)?;
+        self.image.command_set = command_set;
+        Ok(None)
+    }
+
+    /// The step is done; `layer` is what it changed.
+    pub(crate) async fn keep(&mut self, missed: Missed, layer: Option<Layer>) -> Result<(), Failure> {
+        let step = self.image.step(&missed.created_by, layer)?;
+        self.hands.remember(missed.parent.as_ref(), &missed.key, &step, &missed.created_by).await?;
         Ok(())
     }
 

@@ -1,7 +1,5 @@
 //! COPY, ADD and the directory of WORKDIR: sources are found, compared with the cache, and become one layer.
 
-use std::sync::Arc;
-
 use domain::{Error, Layer, Result};
 use images::tree::{NewEntry, NodeKind, Tree};
 use serde_json::Value;
@@ -47,25 +45,24 @@ impl<H: Hands> Builder<'_, H> {
             .collect();
         let created_by = format!("{} #(nop) {name} {flags}{hash} in {given} ", self.image.shell().join(" "));
         let to = copy::destination(self.image.working_dir(), &given);
-        self.commit_or_reuse(&created_by, Value::Null, async |builder: &mut Self| {
-            let rootfs = builder.hands.images().rootfs(&builder.image.layers).await?;
-            let owner = match &chown {
-                Some(text) => builder.owner(&rootfs, text).await?,
-                None => Owner::default(),
-            };
-            let mut planner = Planner {
-                rootfs: &rootfs.listing,
-                owner,
-                keep_archive_owners: chown.is_none(),
-                mode,
-                now_s: now_s(),
-                plan: Plan::new(),
-            };
-            planner.copy(&found.trees, &found.picked, &to)?;
-            let plan = planner.plan;
-            builder.write(plan, found.trees).await.map(Some).map_err(Failure::from)
-        })
-        .await
+        let Some(missed) = self.reuse(created_by, Value::Null).await? else { return Ok(()) };
+        let rootfs = self.hands.images().rootfs(&self.image.layers).await?;
+        let owner = match &chown {
+            Some(text) => self.owner(&rootfs, text).await?,
+            None => Owner::default(),
+        };
+        let mut planner = Planner {
+            rootfs: &rootfs.listing,
+            owner,
+            keep_archive_owners: chown.is_none(),
+            mode,
+            now_s: now_s(),
+            plan: Plan::new(),
+        };
+        planner.copy(&found.trees, &found.picked, &to)?;
+        let plan = planner.plan;
+        let layer = self.write(plan, found.trees).await?;
+        self.keep(missed, Some(layer)).await
     }
 
     /// WORKDIR's.
@@ -121,22 +118,13 @@ impl<H: Hands> Builder<'_, H> {
 
     async fn sources(&mut self, copy: &Copy, given: &[String]) -> Result<Sources> {
         let name = if copy.is_add { "ADD" } else { "COPY" };
-        let failed = |error: Error| match error {
-            Error::Invalid(text) => Error::invalid(format!("{name} failed: {text}")),
-            Error::Forbidden(text) => Error::forbidden(format!("{name} failed: {text}")),
-            error @ Error::Unavailable { .. } => {
-                let text = format!("{name} failed: {error}");
-                Error::unavailable_because(text, error)
-            }
-            other => other,
-        };
         let mut found = Sources { trees: Vec::new(), picked: Vec::new() };
         match &copy.from {
-            Some(from) => self.from_image(from, given, &mut found, failed).await?,
+            Some(from) => self.from_image(from, given, &mut found).await?,
             None => {
                 found.trees.push(self.prepared.context.clone());
                 for source in given {
-                    self.one_source(copy, source, &mut found).await.map_err(failed)?;
+                    self.one_source(copy, source, &mut found).await.map_err(|error| failed(name, error))?;
                 }
             }
         }
@@ -182,7 +170,6 @@ impl<H: Hands> Builder<'_, H> {
         from: &str,
         given: &[String],
         found: &mut Sources,
-        failed: impl Fn(Error) -> Error,
     ) -> Result<()> {
         let flag = |text: String| Error::invalid(format!("invalid from flag value {from}: {text}"));
         let name = from.to_ascii_lowercase();
@@ -205,9 +192,8 @@ impl<H: Hands> Builder<'_, H> {
             }
         };
         let rootfs = self.hands.images().rootfs(&layers).await?;
-        let rootfs = Arc::new(rootfs);
         for source in given {
-            found.picked.extend(copy::pick(&rootfs.listing, 0, source, false).map_err(&failed)?);
+            found.picked.extend(copy::pick(&rootfs.listing, 0, source, false).map_err(|error| failed("COPY", error))?);
         }
         let paths: Vec<String> = found.picked.iter().map(|picked| picked.path.clone()).collect();
         found.trees.push(self.hands.images().excerpt(&rootfs, &paths).await?);
@@ -222,6 +208,19 @@ impl Sources {
         self.trees.push(tree);
         let kind = NodeKind::File;
         self.picked.push(Picked { tree: tree_number, name: path.clone(), path, kind, is_archive: false });
+    }
+}
+
+/// As dockerd begins what it says of sources.
+fn failed(name: &str, error: Error) -> Error {
+    match error {
+        Error::Invalid(text) => Error::invalid(format!("{name} failed: {text}")),
+        Error::Forbidden(text) => Error::forbidden(format!("{name} failed: {text}")),
+        error @ Error::Unavailable { .. } => {
+            let text = format!("{name} failed: {error}");
+            Error::unavailable_because(text, error)
+        }
+        other => other,
     }
 }
 

@@ -25,7 +25,10 @@ impl<H: Hands> Builder<'_, H> {
                 // The shell that the image had before, as dockerd's own comment container.
                 let shell = if matches!(other, Command::Shell(_)) { self.image.shell() } else { shell };
                 let created_by = format!("{} #(nop)  {comment}", shell.join(" "));
-                self.commit_or_reuse(&created_by, Value::Null, async |_| Ok(None)).await
+                match self.reuse(created_by, Value::Null).await? {
+                    Some(missed) => self.keep(missed, None).await,
+                    None => Ok(()),
+                }
             }
         }
     }
@@ -164,8 +167,9 @@ impl<H: Hands> Builder<'_, H> {
         let (path, _) = copy::destination(self.image.working_dir(), &given);
         self.image.set("WorkingDir", json!(format!("/{path}")));
         let created_by = format!("{} #(nop) WORKDIR /{path}", self.image.shell().join(" "));
-        self.commit_or_reuse(&created_by, Value::Null, async |builder: &mut Self| builder.make_directory(&path).await)
-            .await
+        let Some(missed) = self.reuse(created_by, Value::Null).await? else { return Ok(()) };
+        let layer = self.make_directory(&path).await?;
+        self.keep(missed, layer).await
     }
 }
 

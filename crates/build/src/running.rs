@@ -34,7 +34,9 @@ impl<H: Hands> Builder<'_, H> {
             env: env.into_iter().chain(extra.iter().cloned()).collect(),
             network: run.network.clone(),
         };
-        self.commit_or_reuse(&created_by, facts, async |builder: &mut Self| builder.run_container(&step).await).await
+        let Some(missed) = self.reuse(created_by, facts).await? else { return Ok(()) };
+        let layer = self.run_container(&step).await?;
+        self.keep(missed, layer).await
     }
 
     async fn run_container(&mut self, step: &Step) -> Result<Option<domain::Layer>, Failure> {

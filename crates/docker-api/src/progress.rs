@@ -37,6 +37,9 @@ pub struct Detail {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorDetail {
+    /// Exit code of a build step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
     pub message: String,
 }
 
@@ -75,7 +78,14 @@ impl Line {
     /// The last line of a stream that failed.
     pub fn error(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { error: Some(message.clone()), error_detail: Some(ErrorDetail { message }), ..Self::default() }
+        Self { error: Some(message.clone()), error_detail: Some(ErrorDetail { code: None, message }), ..Self::default() }
+    }
+
+    /// A build step whose program failed.
+    pub fn step_error(code: i32, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let error_detail = Some(ErrorDetail { code: Some(code), message: message.clone() });
+        Self { error: Some(message), error_detail, ..Self::default() }
     }
 
     /// The line as it goes out.

@@ -17,9 +17,9 @@ use crate::state::App;
 const IDLE: Duration = Duration::from_secs(120);
 
 /// What a host did.
-struct Made {
+pub(crate) struct Made {
     /// None where nothing has changed since the container was created.
-    layer: Option<StoredLayer>,
+    pub(crate) layer: Option<StoredLayer>,
     paused: bool,
 }
 
@@ -53,7 +53,8 @@ async fn parent(rows: &TenantView, container: &Container) -> Result<Vec<u8>> {
     }
 }
 
-async fn make_layer(app: &App, rows: &TenantView, container: &Container, pause: bool) -> Result<Made> {
+/// Only the layer: a build step's.
+pub(crate) async fn make_layer(app: &App, rows: &TenantView, container: &Container, pause: bool) -> Result<Made> {
     match ask(app, rows, container, pause, false).await? {
         Some(made) => Ok(made),
         // The host remembers a layer that the tenant does not have any more.

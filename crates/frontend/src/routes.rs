@@ -21,6 +21,7 @@ use crate::{
     error::ApiError,
     extract::Caller,
     handlers::{auth, containers, distribution, exec, images, networks, system},
+    handlers::{auth, build, containers, exec, images, system},
     serve::page_not_found,
     state::App,
 };
@@ -63,9 +64,9 @@ fn system_rows() -> Vec<Row> {
         read_post("/auth", auth::auth),
         get("/events", system::events::events),
         unbuilt(Method::GET, "/system/df"),
-        unbuilt(Method::POST, "/build"),
-        unbuilt(Method::POST, "/build/prune"),
-        unbuilt(Method::POST, "/build/cancel"),
+        post("/build", build::build::build),
+        post("/build/prune", build::prune::prune),
+        read_post("/build/cancel", build::cancel::cancel),
         read_post("/session", system::sessions::not_offered),
         read_post("/grpc", system::sessions::not_offered),
     ]

@@ -35,6 +35,7 @@ use crate::{
     config::Config,
     events::Tail,
     handlers::system::info::KnownCapacity,
+    handlers::{build::abandoned, system::info::KnownCapacity},
     patience::{Counted, Patience},
     routes,
     serve::{self, Door},
@@ -75,6 +76,7 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> Result<(
     tokio::spawn(collector::run(app.clone(), shutdown.clone()));
     let (tail, stop) = (app.tail.clone(), shutdown.clone());
     tokio::spawn(async move { tail.run(stop).await });
+    tokio::spawn(abandoned::run(app.clone(), shutdown.clone()));
     announce(&app)?;
     let door = Arc::new(Door { router: routes::router(app.clone()), app });
     accept(&door, &listener, TlsAcceptor::from(tls), &tasks, &shutdown).await;

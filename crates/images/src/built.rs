@@ -1,6 +1,6 @@
 //! What a build needs of images: its context, root file systems, new layers, and the finished image's row.
 
-use domain::{Digest, ImageRef, Layer, Result};
+use domain::{Digest, Error, ImageRef, Layer, Result};
 use inventory::TenantView;
 use tokio::io::AsyncRead;
 
@@ -51,6 +51,9 @@ impl Images {
         names: &[ImageRef],
     ) -> Result<Digest> {
         let parsed = Config::parse(&config)?;
+        if !self.secure(layers).await? {
+            return Err(Error::unavailable("layers of the image were removed while it was built, try again"));
+        }
         let sizes = self.layer_sizes(layers).await?;
         let layers = layers.iter().cloned().zip(sizes).collect();
         let image = archive::new_image(config, &parsed, layers, names);

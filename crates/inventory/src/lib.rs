@@ -8,6 +8,7 @@
 //! and two transactions never wait for each other in a circle. `tenants.revision` counts up in each of them.
 
 mod blob;
+mod build;
 mod collect;
 mod connect;
 mod container;
@@ -32,6 +33,7 @@ use domain::TenantId;
 use sqlx::PgPool;
 
 pub use blob::Blob;
+pub use build::{BUILD_LABEL, BuildStep, CachedStep, NewStep, StepContainer};
 pub use collect::{BlobClaim, GRACE_LEAST};
 pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;

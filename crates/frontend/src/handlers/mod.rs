@@ -1,6 +1,7 @@
 //! One folder for each noun of the API, one file for each verb.
 
 pub(crate) mod auth;
+pub(crate) mod build;
 pub(crate) mod containers;
 pub(crate) mod distribution;
 pub(crate) mod exec;

@@ -15,6 +15,7 @@ mod tag;
 use chrono::{DateTime, Utc};
 use domain::{Digest, Layer};
 
+pub(crate) use release::release;
 pub use remove::Removed;
 pub use sizes::{LayerSizes, LayerUses};
 

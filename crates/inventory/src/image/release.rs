@@ -25,16 +25,16 @@ const RELEASE: &str = "WITH dropped AS (
 
 /// A blob that the tenant's catalogue holds no more.
 #[derive(sqlx::FromRow)]
-pub(super) struct Released {
-    pub(super) digest: String,
+pub(crate) struct Released {
+    pub(crate) digest: String,
     /// Of a layer: unpacked.
-    pub(super) bytes: i64,
+    pub(crate) bytes: i64,
     /// A container of the tenant needs it.
-    pub(super) pinned: bool,
+    pub(crate) pinned: bool,
 }
 
 /// The caller has locked the tenant's row.
-pub(super) async fn release(
+pub(crate) async fn release(
     db: &mut PgConnection,
     tenant: TenantId,
     digests: &[String],

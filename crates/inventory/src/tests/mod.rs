@@ -1,5 +1,6 @@
 //! Against a real PostgreSQL (`DATABASE_URL`), a database for each test.
 
+mod builds;
 mod collect;
 mod containers;
 mod credentials;

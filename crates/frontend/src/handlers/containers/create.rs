@@ -11,7 +11,7 @@ use docker_api::{
     names,
     types::{ContainerCreateBody, container_config_json, host_config_json},
 };
-use domain::{ContainerId, ContainerName, Error, NewContainer, Result, spec::LogDriver};
+use domain::{ContainerId, ContainerName, Digest, Error, Layer, NewContainer, Result, spec::LogDriver};
 use inventory::{Image, TenantView};
 use policy::{Accepted, CreateContext, ImageFacts, Package};
 use rpc::v1;
@@ -53,19 +53,46 @@ pub(crate) async fn create(
     let image = find_image(&rows, &body, params.get("platform").unwrap_or_default()).await?;
     let volumes_from = referenced(&rows, &body).await?;
     let id = ContainerId::random();
-    let mut tries = 0;
-    let (mut warnings, placed) = loop {
-        tries += 1;
-        let name = given.clone().map_or_else(|| generated(tries), Ok)?;
-        let draft = Draft { app: &app, rows: &rows, id: &id, name: &name, generated: given.is_none() };
-        match draft.place(&image, body.clone(), &volumes_from, &caller).await {
-            Err(Error::Conflict(_)) if given.is_none() && tries < NAMES_MOST => (),
-            placed => break placed?,
-        }
-    };
-    warnings.extend(placed.warnings.iter().cloned());
-    make(&app, &rows, &caller, &id, placed).await?;
+    let facts = facts(image.id, image.layers, &image.config)?;
+    let wanted = Wanted { id: &id, name: given, image: &facts, volumes_from: &volumes_from, labels: &BTreeMap::new() };
+    let warnings = wanted.make(&app, &caller, body).await?;
     Ok(json::created(&Created { id: &id, warnings: &warnings }))
+}
+
+/// What policy needs of an image.
+pub(crate) fn facts(image_id: Digest, layers: Vec<Layer>, config: &[u8]) -> Result<ImageFacts> {
+    ImageFacts::read(domain::ImageRootfs { image_id, layers }, config)
+}
+
+/// A container that is to be made: a request's, or a step of a build.
+pub(crate) struct Wanted<'a> {
+    pub(crate) id: &'a ContainerId,
+    /// None: one is made up.
+    pub(crate) name: Option<ContainerName>,
+    pub(crate) image: &'a ImageFacts,
+    pub(crate) volumes_from: &'a BTreeMap<String, Vec<domain::spec::VolumeMount>>,
+    /// Ours, which no tenant may set.
+    pub(crate) labels: &'a BTreeMap<String, String>,
+}
+
+impl Wanted<'_> {
+    /// Placed and made on its host: the warnings.
+    pub(crate) async fn make(&self, app: &App, caller: &Caller, body: ContainerCreateBody) -> Result<Vec<String>> {
+        let rows = app.rows(&caller.tenant);
+        let mut tries = 0;
+        let (mut warnings, placed) = loop {
+            tries += 1;
+            let name = self.name.clone().map_or_else(|| generated(tries), Ok)?;
+            let draft = Draft { app, rows: &rows, wanted: self, name: &name };
+            match draft.place(body.clone(), caller).await {
+                Err(Error::Conflict(_)) if self.name.is_none() && tries < NAMES_MOST => (),
+                placed => break placed?,
+            }
+        };
+        warnings.extend(placed.warnings.iter().cloned());
+        make(app, &rows, caller, self.id, placed).await?;
+        Ok(warnings)
+    }
 }
 
 fn generated(tries: u32) -> Result<ContainerName> {
@@ -103,9 +130,8 @@ async fn referenced(
 struct Draft<'a> {
     app: &'a App,
     rows: &'a TenantView,
-    id: &'a ContainerId,
+    wanted: &'a Wanted<'a>,
     name: &'a ContainerName,
-    generated: bool,
 }
 
 /// Where it is to be made, and of what.
@@ -120,21 +146,18 @@ impl Draft<'_> {
     /// The policy's warnings, and the reservation.
     async fn place(
         &self,
-        image: &Image,
         body: ContainerCreateBody,
-        volumes_from: &BTreeMap<String, Vec<domain::spec::VolumeMount>>,
         caller: &Caller,
     ) -> Result<(Vec<String>, Placed)> {
         let reference = body.image.clone().unwrap_or_default();
-        let rootfs = domain::ImageRootfs { image_id: image.id.clone(), layers: image.layers.clone() };
         let context = CreateContext {
             package: &Package::standard(),
-            image: &ImageFacts::read(rootfs, &image.config)?,
-            id: self.id,
+            image: self.wanted.image,
+            id: self.wanted.id,
             name: self.name,
             default_log: LogDriver::JsonFile,
             reserved_ports: &[],
-            volumes_from,
+            volumes_from: self.wanted.volumes_from,
         };
         let accepted = policy::create(&context, body)?;
         if !accepted.ports.is_empty() {
@@ -147,16 +170,18 @@ impl Draft<'_> {
     }
 
     fn row(&self, caller: &Caller, image_reference: String, accepted: Accepted) -> Result<NewContainer> {
+        let mut labels = accepted.labels;
+        labels.extend(self.wanted.labels.clone());
         Ok(NewContainer {
             tenant: caller.tenant.id(),
-            id: self.id.clone(),
+            id: self.wanted.id.clone(),
             name: self.name.clone(),
-            name_generated: self.generated,
+            name_generated: self.wanted.name.is_none(),
             image_reference,
             command: accepted.command,
             network_mode: accepted.network_mode,
             spec: accepted.spec,
-            labels: accepted.labels,
+            labels,
             constraints: accepted.constraints,
             affinities: accepted.affinities,
             docker_config: raw(container_config_json(&accepted.config))?,
@@ -170,7 +195,7 @@ impl Draft<'_> {
             Ok(reply) => reply,
             Err(error @ Error::Unavailable { .. }) => {
                 // It may have been committed before the connection broke.
-                give_back(self.rows, self.id).await;
+                give_back(self.rows, self.wanted.id).await;
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -180,7 +205,7 @@ impl Draft<'_> {
             host_endpoint: reply.host_endpoint,
             warnings: reply.warnings,
             create: v1::CreateRequest {
-                container: Some(rpc::container_key(new.tenant, self.id)),
+                container: Some(rpc::container_key(new.tenant, self.wanted.id)),
                 name: self.name.to_string(),
                 uid_base: reply.uid_base,
                 spec_json: spec_json.into(),

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use domain::{Error, Result, Status};
+use domain::{ContainerId, Error, Result, Status};
 use http::StatusCode;
-use inventory::Container;
+use inventory::{Container, TenantView};
 use rpc::v1;
 
 use super::verb::{Target, observation, persist, within};
@@ -44,6 +44,21 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
         Err(error) => return Err(error.into()),
     }
     Ok(json::empty(StatusCode::NO_CONTENT))
+}
+
+/// For what is ours to remove, whatever it does: a build's steps.
+pub(crate) async fn by_force(app: &App, tenant: &identity::Tenant, id: &ContainerId) -> Result<()> {
+    from(app, &app.rows(tenant), id).await
+}
+
+pub(crate) async fn from(app: &App, rows: &TenantView, id: &ContainerId) -> Result<()> {
+    let container = rows.container(id.as_str()).await?;
+    let request = v1::RemoveRequest { container: Some(rpc::container_key(rows.id(), id)), force: true };
+    match app.agent(&container)?.remove(within(DEADLINE, request)).await.map_err(rpc::status::from_status) {
+        Ok(_) | Err(Error::NotFound { .. }) => (),
+        Err(error) => return Err(error),
+    }
+    persist(|| rows.forget(id)).await.map(drop)
 }
 
 /// By what the inventory knows; the agent decides again by what is.

@@ -84,7 +84,7 @@ impl Running {
     }
 }
 
-fn line(progress: Progress) -> Line {
+pub(crate) fn line(progress: Progress) -> Line {
     match progress {
         Progress::Status { id, text } => Line::status(id.as_deref(), text),
         Progress::Bytes { id, action, current, total } => Line::bytes(id, action, current, total),

@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What is read of a body that nobody wants any more.
 const UNWANTED_MAX_BYTES: usize = 256 << 20;
 
-pub(super) fn reader(body: Body) -> impl AsyncRead + Send + Unpin + 'static {
+pub(crate) fn reader(body: Body) -> impl AsyncRead + Send + Unpin + 'static {
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(pump(body, sender));
     StreamReader::new(ReceiverStream::new(receiver))
