@@ -165,12 +165,7 @@ impl<H: Hands> Builder<'_, H> {
     }
 
     /// Another stage, by its name or number, or an image.
-    async fn from_image(
-        &self,
-        from: &str,
-        given: &[String],
-        found: &mut Sources,
-    ) -> Result<()> {
+    async fn from_image(&self, from: &str, given: &[String], found: &mut Sources) -> Result<()> {
         let flag = |text: String| Error::invalid(format!("invalid from flag value {from}: {text}"));
         let name = from.to_ascii_lowercase();
         let stage = match from.parse::<usize>() {

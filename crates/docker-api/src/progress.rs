@@ -78,7 +78,11 @@ impl Line {
     /// The last line of a stream that failed.
     pub fn error(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { error: Some(message.clone()), error_detail: Some(ErrorDetail { code: None, message }), ..Self::default() }
+        Self {
+            error: Some(message.clone()),
+            error_detail: Some(ErrorDetail { code: None, message }),
+            ..Self::default()
+        }
     }
 
     /// A build step whose program failed.

@@ -26,9 +26,8 @@ const FORGET_SILENT: &str = "DELETE FROM builds WHERE seen_at < now() - make_int
 impl TenantView {
     /// False where the tenant has `most` builds under way already. `silent`: see [`Inventory::abandoned_steps`].
     pub async fn begin_build(&self, build: Uuid, most: i64, silent: Duration) -> Result<bool> {
-        let query = || {
-            sqlx::query(BEGIN).bind(self.id.0).bind(build).bind(most).bind(silent.as_secs_f64()).execute(&self.pool)
-        };
+        let query =
+            || sqlx::query(BEGIN).bind(self.id.0).bind(build).bind(most).bind(silent.as_secs_f64()).execute(&self.pool);
         Ok(failure::retrying("begin a build", query).await?.rows_affected() > 0)
     }
 }
@@ -39,9 +38,8 @@ const DISOWN: &str = "WITH t AS (UPDATE tenants SET revision = revision + 1 WHER
 impl TenantView {
     /// The container is the tenant's own from now on (`--rm=false`).
     pub async fn disown_step(&self, container: &ContainerId) -> Result<()> {
-        let query = || {
-            sqlx::query(DISOWN).bind(self.id.0).bind(container.as_str()).bind(BUILD_LABEL).execute(&self.pool)
-        };
+        let query =
+            || sqlx::query(DISOWN).bind(self.id.0).bind(container.as_str()).bind(BUILD_LABEL).execute(&self.pool);
         failure::retrying("disown a build step", query).await.map(|_| ())
     }
 }

@@ -13,10 +13,8 @@ const SILENT: Duration = Duration::from_secs(30);
 
 async fn put(world: &World, view: &TenantView, parent: Option<&Digest>, key: &Digest, layers: &[u8]) {
     let layers: Vec<domain::Layer> = layers.iter().map(|n| layer(*n)).collect();
-    let claims: Vec<BlobClaim> = layers
-        .iter()
-        .map(|l| BlobClaim { digest: l.digest.clone(), size_bytes: l.size_bytes, diff: None })
-        .collect();
+    let claims: Vec<BlobClaim> =
+        layers.iter().map(|l| BlobClaim { digest: l.digest.clone(), size_bytes: l.size_bytes, diff: None }).collect();
     world.inventory.claim_blobs(&claims).await.unwrap();
     let result = CachedStep { image_id: Digest::of(key.as_str().as_bytes()), config: b"{}".to_vec(), layers };
     view.put_step(&NewStep { parent, key, result, description: "RUN x" }).await.unwrap();

@@ -38,7 +38,9 @@ async fn sweep(app: &App) -> Result<()> {
     for step in app.inventory.abandoned_steps(SILENT).await? {
         let rows = app.inventory.tenant(step.tenant);
         match remove::from(app, &rows, &step.container).await {
-            Ok(()) => tracing::info!(tenant.id = %step.tenant, container.id = %step.container, "removed an abandoned build step"),
+            Ok(()) => {
+                tracing::info!(tenant.id = %step.tenant, container.id = %step.container, "removed an abandoned build step")
+            }
             Err(Error::NotFound { .. }) => {}
             Err(error) => {
                 tracing::debug!(container.id = %step.container, cause = error.operator_text(), "an abandoned build step stays");

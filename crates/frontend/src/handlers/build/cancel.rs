@@ -8,7 +8,8 @@ pub(crate) async fn cancel(params: Params) -> Answer {
     match params.filled("id") {
         None => Err(Error::invalid("build ID not provided").into()),
         Some(_) => {
-            let text = "builds have no ids here, as there is no BuildKit: close the connection of the build to cancel it";
+            let text =
+                "builds have no ids here, as there is no BuildKit: close the connection of the build to cancel it";
             Err(Error::unsupported(text).into())
         }
     }

@@ -76,8 +76,7 @@ impl ::build::Hands for Hand {
         step: &::build::Base,
         created_by: &str,
     ) -> Result<()> {
-        let result =
-            CachedStep { image_id: step.id.clone(), config: step.config.clone(), layers: step.layers.clone() };
+        let result = CachedStep { image_id: step.id.clone(), config: step.config.clone(), layers: step.layers.clone() };
         self.rows.put_step(&NewStep { parent, key, result, description: created_by }).await
     }
 

@@ -24,9 +24,7 @@ impl Output {
         let line = match said {
             ::build::Said::Out(text) => Line::stream(text),
             ::build::Said::Err(text) => Line::stream(format!("\u{1b}[91m{text}\u{1b}[0m")),
-            ::build::Said::Id(id) if self.kept.is_none() => {
-                Line { aux: Some(json!({ "ID": id })), ..Line::default() }
-            }
+            ::build::Said::Id(id) if self.kept.is_none() => Line { aux: Some(json!({ "ID": id })), ..Line::default() },
             ::build::Said::Id(_) => return,
         };
         self.line(&line).await;

@@ -144,11 +144,7 @@ struct Placed {
 
 impl Draft<'_> {
     /// The policy's warnings, and the reservation.
-    async fn place(
-        &self,
-        body: ContainerCreateBody,
-        caller: &Caller,
-    ) -> Result<(Vec<String>, Placed)> {
+    async fn place(&self, body: ContainerCreateBody, caller: &Caller) -> Result<(Vec<String>, Placed)> {
         let reference = body.image.clone().unwrap_or_default();
         let context = CreateContext {
             package: &Package::standard(),
