@@ -20,8 +20,7 @@ use tracing::Instrument;
 use crate::{
     error::ApiError,
     extract::Caller,
-    handlers::{auth, containers, distribution, exec, images, networks, system},
-    handlers::{auth, build, containers, exec, images, system},
+    handlers::{auth, build, containers, distribution, exec, images, networks, system},
     serve::page_not_found,
     state::App,
 };

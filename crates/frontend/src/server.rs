@@ -34,7 +34,6 @@ use crate::{
     blobs, collector,
     config::Config,
     events::Tail,
-    handlers::system::info::KnownCapacity,
     handlers::{build::abandoned, system::info::KnownCapacity},
     patience::{Counted, Patience},
     routes,

@@ -18,5 +18,4 @@ pub(crate) mod remove;
 pub(crate) mod search;
 pub(crate) mod tag;
 mod told;
-mod upload;
 pub(crate) mod upload;
