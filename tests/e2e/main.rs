@@ -22,4 +22,5 @@ mod streams;
 mod survive;
 mod system;
 mod unsupported;
+mod volumes;
 mod websocket;

@@ -60,6 +60,9 @@ pub struct Config {
     pub layers_disk_high_percent: u8,
     #[serde(default = "default_layers_disk_low_percent")]
     pub layers_disk_low_percent: u8,
+    /// A directory of a cluster file system that is mounted on every host of this kind: volumes of the driver `shared`.
+    #[serde(default)]
+    pub shared_volumes: Option<PathBuf>,
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
 }
@@ -94,11 +97,6 @@ impl Config {
     /// The executable or static binary `name` among the helpers.
     pub fn helper(&self, name: &str) -> PathBuf {
         self.helpers.join(name)
-    }
-
-    /// Where volumes of `tenant` live, before the idmapped view.
-    pub fn volumes_dir(&self, tenant: &str) -> PathBuf {
-        self.root.join("volumes").join(tenant)
     }
 
     /// Directories that must exist before anything else.

@@ -18,6 +18,8 @@ pub(crate) fn of(config: &Config, network: &Plane) -> Result<HostFacts> {
         architecture: architecture(std::env::consts::ARCH).to_owned(),
         operating_system: operating_system(),
         labels: config.labels.clone(),
+        shared_volumes: config.shared_volumes.is_some(),
+        volume_quotas: false,
     })
 }
 

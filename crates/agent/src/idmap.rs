@@ -40,7 +40,7 @@ impl Idmap {
 
     /// The view of `source` for `tenant`; `name` tells its views apart. About 1 ms the first time.
     pub(crate) async fn view(&self, tenant: TenantId, uid_base: u32, name: &str, source: &Path) -> Result<PathBuf> {
-        let target = self.run.join(tenant.to_string()).join(name);
+        let target = self.path(tenant, name);
         if self.known().contains(&target) {
             return Ok(target);
         }
@@ -51,6 +51,11 @@ impl Idmap {
             .map_err(|e| Error::because(format!("idmapped mount of {}", source.display()), e))?;
         self.known().insert(target.clone());
         Ok(target)
+    }
+
+    /// Where the view of that name is, or will be.
+    pub(crate) fn path(&self, tenant: TenantId, name: &str) -> PathBuf {
+        self.run.join(tenant.to_string()).join(name)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
@@ -79,6 +84,14 @@ fn ensure(source: &Path, target: &Path, uid_base: u32) -> io::Result<()> {
     let tree = open_tree(source)?;
     set_idmap(&tree, &user_ns)?;
     move_mount(&tree, target)
+}
+
+/// Mounts what `opened` is (with the view that it was opened through) at `target`.
+pub(crate) fn bind(opened: &impl AsRawFd, target: &Path) -> io::Result<()> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH.unsigned_abs();
+    // SAFETY: the path is a terminated string, the descriptor is open for the length of the call.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, opened.as_raw_fd(), c"".as_ptr(), flags) };
+    move_mount(&owned(fd)?, target)
 }
 
 fn is_mount_point(path: &Path) -> io::Result<bool> {

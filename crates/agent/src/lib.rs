@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod spec;
 pub mod stdio;
+mod volumes;
 
 pub use config::Config;
 pub use run::{open, run};

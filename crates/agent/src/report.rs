@@ -4,12 +4,14 @@
 //! stream loses nothing. A complete report at the beginning and every minute repairs what both sides lost.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
-use domain::{ContainerId, Error, ExecId, ExecObservation, HostFacts, Observation, Result};
+use domain::{
+    ContainerId, Error, ExecId, ExecObservation, HostFacts, Observation, Result, TenantId, VolumeDriver, VolumeId,
+};
 use rpc::{Channels, v1};
 use tokio::{
     sync::{Notify, mpsc},
@@ -40,6 +42,15 @@ pub struct Reports {
 struct Pending {
     containers: HashMap<ContainerId, Observation>,
     execs: HashMap<ExecId, ExecObservation>,
+    deleted_volumes: HashSet<Deleted>,
+}
+
+/// A removed volume whose directory is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Deleted {
+    tenant: TenantId,
+    volume: VolumeId,
+    shared: bool,
 }
 
 impl Reports {
@@ -54,12 +65,20 @@ impl Reports {
         self.wake.notify_one();
     }
 
+    fn volume_deleted(&self, deleted: Deleted) {
+        self.lock().deleted_volumes.insert(deleted);
+        self.wake.notify_one();
+    }
+
     fn acknowledged(&self, batch: &Batch) {
         let mut pending = self.lock();
         for sent in &batch.containers {
             if pending.containers.get(&sent.container).is_some_and(|p| p.generation <= sent.generation) {
                 pending.containers.remove(&sent.container);
             }
+        }
+        for sent in &batch.deleted_volumes {
+            pending.deleted_volumes.remove(sent);
         }
         for sent in &batch.execs {
             if pending.execs.get(&sent.exec) == Some(sent) {
@@ -73,6 +92,7 @@ impl Reports {
         Batch {
             containers: pending.containers.values().cloned().collect(),
             execs: pending.execs.values().cloned().collect(),
+            deleted_volumes: pending.deleted_volumes.iter().copied().collect(),
             complete: false,
         }
     }
@@ -86,6 +106,7 @@ impl Reports {
 struct Batch {
     containers: Vec<Observation>,
     execs: Vec<ExecObservation>,
+    deleted_volumes: Vec<Deleted>,
     complete: bool,
 }
 
@@ -168,6 +189,7 @@ impl Reporter {
                 ack.map_err(|e| Error::because("report not acknowledged", e))?.map_err(rpc::status::from_status)?;
             let ack = ack.ok_or_else(|| Error::unavailable("the scheduler ended the stream"))?;
             self.forget(ack.forget);
+            self.delete_volumes(ack.delete_volumes);
             if ack.sequence >= session.sequence {
                 self.reports.acknowledged(&batch);
                 return Ok(());
@@ -198,6 +220,7 @@ impl Reporter {
             containers: batch.containers.iter().map(Into::into).collect(),
             execs: batch.execs.iter().map(Into::into).collect(),
             complete: batch.complete,
+            deleted_volumes: batch.deleted_volumes.iter().map(Into::into).collect(),
         }
     }
 
@@ -209,5 +232,42 @@ impl Reporter {
                 Err(error) => tracing::warn!(%error, "a scheduler named a strange container"),
             }
         }
+    }
+
+    /// One after the other, beside the reports; what fails is named again.
+    fn delete_volumes(&self, removed: Vec<v1::RemovedVolume>) {
+        let Some(engine) = self.engine.upgrade().filter(|_| !removed.is_empty()) else { return };
+        tokio::spawn(async move {
+            for message in removed {
+                let outcome = match Deleted::try_from(message) {
+                    Ok(d) => engine.delete_volume(d.tenant, d.volume, d.driver()).await.map(|gone| gone.then_some(d)),
+                    Err(error) => Err(error),
+                };
+                match outcome {
+                    Ok(Some(deleted)) => engine.reports.volume_deleted(deleted),
+                    Ok(None) => {}
+                    Err(error) => tracing::warn!(error = error.operator_text(), "a volume is not deleted"),
+                }
+            }
+        });
+    }
+}
+
+impl Deleted {
+    fn driver(self) -> VolumeDriver {
+        if self.shared { VolumeDriver::Shared } else { VolumeDriver::Local }
+    }
+}
+
+impl TryFrom<v1::RemovedVolume> for Deleted {
+    type Error = Error;
+    fn try_from(m: v1::RemovedVolume) -> Result<Self> {
+        Ok(Self { tenant: m.tenant_id.parse()?, volume: m.volume_id.parse()?, shared: m.shared })
+    }
+}
+
+impl From<&Deleted> for v1::RemovedVolume {
+    fn from(d: &Deleted) -> Self {
+        Self { tenant_id: d.tenant.to_string(), volume_id: d.volume.to_string(), shared: d.shared }
     }
 }

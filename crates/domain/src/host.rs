@@ -33,6 +33,12 @@ pub struct HostFacts {
     pub operating_system: String,
     /// `zone`, `region`, `rack` and what else the operator exposes to placement.
     pub labels: BTreeMap<String, String>,
+    /// It has the operator's cluster file system, for volumes of the driver `shared`.
+    #[serde(default)]
+    pub shared_volumes: bool,
+    /// Its file system has project quotas: volumes may have a `size`.
+    #[serde(default)]
+    pub volume_quotas: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

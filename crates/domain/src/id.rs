@@ -101,6 +101,7 @@ macro_rules! uuid_id {
 
 uuid_id!(TenantId);
 uuid_id!(HostId);
+uuid_id!(/** A volume, by which its directory is named; never shown. */ VolumeId);
 uuid_id!(/** A client certificate's row. */ CredentialId);
 
 /// A content digest, `sha256:<64 hexadecimal digits>`; no other algorithm is accepted.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{ContainerId, ContainerName, ContainerSpec, TenantId};
+use crate::{ContainerId, ContainerName, ContainerSpec, NewVolume, TenantId};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +23,9 @@ pub struct NewContainer {
     /// Docker's `HostConfig.NetworkMode`.
     pub network_mode: String,
     pub spec: ContainerSpec,
+    /// Each volume that `spec` mounts, once.
+    #[serde(default)]
+    pub volumes: Vec<NewVolume>,
     pub labels: BTreeMap<String, String>,
     /// Placement expressions in the Swarm grammar: `zone==a`, `container!=web`, `role!=~db`.
     pub constraints: Vec<String>,

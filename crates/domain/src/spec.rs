@@ -93,6 +93,9 @@ pub struct VolumeMount {
     pub subpath: String,
     /// Made for this container only, and removed with it by `rm -v` and auto-remove.
     pub anonymous: bool,
+    /// Docker's `Mode` of `inspect`.
+    #[serde(default)]
+    pub mode: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use crate::{
     error::ApiError,
     extract::Caller,
-    handlers::{auth, build, containers, distribution, exec, images, networks, system},
+    handlers::{auth, build, containers, distribution, exec, images, networks, system, volumes},
     serve::page_not_found,
     state::App,
 };
@@ -134,12 +134,12 @@ fn image_rows() -> Vec<Row> {
 
 fn volume_rows() -> Vec<Row> {
     vec![
-        unbuilt(Method::GET, "/volumes"),
-        unbuilt(Method::POST, "/volumes/create"),
-        unbuilt(Method::GET, "/volumes/{name}"),
-        unbuilt(Method::PUT, "/volumes/{name}"),
-        unbuilt(Method::DELETE, "/volumes/{name}"),
-        unbuilt(Method::POST, "/volumes/prune"),
+        get("/volumes", volumes::list::list),
+        post("/volumes/create", volumes::create::create),
+        get("/volumes/{name}", volumes::inspect::inspect),
+        put("/volumes/{name}", volumes::update::update),
+        delete("/volumes/{name}", volumes::remove::remove),
+        post("/volumes/prune", volumes::prune::prune),
     ]
 }
 
@@ -223,6 +223,10 @@ fn post<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
 /// A POST that only reads.
 fn read_post<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
     row(Method::POST, path, handler)
+}
+
+fn put<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {
+    writes(row(Method::PUT, path, handler))
 }
 
 fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row {

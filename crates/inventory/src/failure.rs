@@ -90,6 +90,10 @@ fn code(cause: &sqlx::Error) -> Option<String> {
 
 /// Gone with the next connection or the next try. Not the pool's own time-out: it has waited long enough.
 pub(crate) fn may_pass(cause: &sqlx::Error) -> bool {
+    // A volume got another user behind the statement's snapshot: the next one sees it.
+    if violated(cause) == Some("volume_mounts_volume_fkey") {
+        return true;
+    }
     match code(cause) {
         // deadlock_detected, serialization_failure, and the server going down under a statement
         Some(c) => matches!(c.as_str(), "40P01" | "40001" | "57P01" | "57P02") || c.starts_with("08"),

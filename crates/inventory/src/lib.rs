@@ -25,6 +25,7 @@ mod reserve;
 mod sql;
 mod tenant;
 mod usage;
+mod volume;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use network::{Member, Network, NetworkState, NetworkVersion, PeerRecord, Sha
 pub use reaper::{Lost, Unfinished};
 pub use reserve::{Neighbour, Placing, Presence, ReserveError, Reserved};
 pub use usage::Usage;
+pub use volume::{RemovedVolume, Volume, VolumePlace, apart};
 
 /// The data centre's records. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -9,6 +9,11 @@ macro_rules! summary_columns {
         c.oom_killed, c.error, c.started_at, c.finished_at, c.restart_count, c.health, c.size_rw_bytes,
         c.exposed_ports, c.created_at,
         (SELECT json_agg(json_build_object(
+            'name', v.name, 'driver', v.driver, 'target', m.target, 'writable', m.writable, 'mode', m.mode)
+            ORDER BY m.target)
+         FROM volume_mounts m JOIN volumes v ON v.tenant_id = m.tenant_id AND v.id = m.volume_id
+         WHERE m.tenant_id = c.tenant_id AND m.container_id = c.id) AS volumes,
+        (SELECT json_agg(json_build_object(
             'network', n.id, 'network_name', n.name, 'vni', n.vni, 'subnet', n.subnet::text, 'gateway', host(n.gateway),
             'address', host(e.address), 'mac', e.mac, 'interface', e.interface,
             'mtu', coalesce((n.options->>'com.docker.network.driver.mtu')::int, (h.facts->>'underlay_mtu')::int - 50),

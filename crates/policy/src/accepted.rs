@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use docker_api::types::{ContainerConfig, HostConfig};
-use domain::ContainerSpec;
+use domain::{ContainerSpec, NewVolume};
 
 use crate::PublishedPort;
 
 #[derive(Debug, Clone)]
 pub struct Accepted {
     pub spec: ContainerSpec,
+    /// Each volume that it mounts, once.
+    pub volumes: Vec<NewVolume>,
     /// Merged with the image's, as dockerd merges.
     pub config: ContainerConfig,
     /// With the values that were chosen for the tenant in place.

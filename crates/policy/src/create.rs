@@ -13,7 +13,7 @@ use crate::{
     host_config::{self, Shown},
     labels, log, merge, mounts, network, placement, ports,
     resources::Limits,
-    restart, security_opt, ulimits, user,
+    restart, security_opt, ulimits, user, volume,
 };
 
 /// Docker's own default, seconds.
@@ -86,6 +86,7 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
             tmpfs: &parts.tmpfs.clone().unwrap_or_default(),
             volumes_from: parts.volumes_from.as_deref().unwrap_or_default(),
             volumes: volumes.as_deref().unwrap_or_default(),
+            driver: volume::driver(&parts.volume_driver)?,
             memory_bytes: resources.memory_bytes,
         },
         &mut warnings,
@@ -185,6 +186,7 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
     let host_config = shown.of(parts);
     Ok(Accepted {
         spec,
+        volumes: mounts.wanted,
         config,
         host_config,
         labels,

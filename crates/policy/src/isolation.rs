@@ -8,6 +8,7 @@ use domain::{Error, Result};
 use crate::{
     Package,
     refuse::{forbidden, list, malformed, unsupported},
+    volume,
 };
 
 /// The fields of `HostConfig` that this module decides.
@@ -123,8 +124,5 @@ fn check_runtime(given: String, package: &Package) -> Result<()> {
 }
 
 fn check_driver(given: String) -> Result<()> {
-    if matches!(given.as_str(), "" | "local") {
-        return Ok(());
-    }
-    Err(forbidden("HostConfig.VolumeDriver", given, "M09"))
+    volume::driver(&given).map(drop).map_err(|_| forbidden("HostConfig.VolumeDriver", given, "M09"))
 }

@@ -37,6 +37,7 @@ mod tmpfs;
 mod ulimits;
 mod update;
 mod user;
+mod volume;
 
 pub use accepted::Accepted;
 pub use capabilities::DEFAULT as DEFAULT_CAPABILITIES;
@@ -51,3 +52,4 @@ pub use platform::platform;
 pub use ports::{Protocol, PublishedPort};
 pub use references::referenced_containers;
 pub use update::{Updated, update};
+pub use volume::volume;

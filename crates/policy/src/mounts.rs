@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use docker_api::types::Mount;
 use domain::{
-    Digest, Error, Result,
+    Digest, Error, NewVolume, Result, VolumeDriver,
     spec::{Tmpfs, VolumeMount},
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Wanted<'a> {
     pub volumes_from: &'a [String],
     /// Of request and image: anonymous where nothing else is mounted there.
     pub volumes: &'a [String],
+    /// M09: of volumes for which nothing else is said.
+    pub driver: Option<VolumeDriver>,
     pub memory_bytes: i64,
 }
 
@@ -35,12 +37,16 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Mounts {
     pub volumes: Vec<VolumeMount>,
     pub tmpfs: Vec<Tmpfs>,
+    /// Each of `volumes` once, as it is to be made if there is none of that name.
+    pub wanted: Vec<NewVolume>,
 }
 
 pub(crate) fn resolve(ctx: &CreateContext<'_>, wanted: &Wanted<'_>, warnings: &mut Vec<String>) -> Result<Mounts> {
     let mut all = Mounts::default();
     for bind in wanted.binds {
-        all.volume(bind::parse(bind)?)?;
+        let volume = bind::parse(bind)?;
+        let wanted = NewVolume { driver: wanted.driver, ..NewVolume::named(&volume.name) };
+        all.volume(volume, wanted)?;
     }
     for given in wanted.mounts {
         mount::resolve(ctx, given, wanted.memory_bytes, &mut all, warnings)?;
@@ -53,7 +59,7 @@ pub(crate) fn resolve(ctx: &CreateContext<'_>, wanted: &Wanted<'_>, warnings: &m
         all.inherit(ctx.volumes_from, from)?;
     }
     for path in wanted.volumes {
-        all.anonymous(ctx, path)?;
+        all.anonymous(ctx, path, wanted.driver)?;
     }
     if all.volumes.len() + all.tmpfs.len() > MOUNTS_MAX {
         return Err(Error::invalid(format!("more than {MOUNTS_MAX} mounts (policy M07)")));
@@ -70,10 +76,18 @@ impl Mounts {
         if self.has(target) { Err(Error::invalid(format!("Duplicate mount point: {target}"))) } else { Ok(()) }
     }
 
-    fn volume(&mut self, volume: VolumeMount) -> Result<()> {
+    fn volume(&mut self, volume: VolumeMount, wanted: NewVolume) -> Result<()> {
         self.once(&volume.target)?;
-        self.volumes.push(volume);
+        self.mount(volume, wanted);
         Ok(())
+    }
+
+    /// Of a volume that is mounted twice, what is said first counts.
+    fn mount(&mut self, volume: VolumeMount, wanted: NewVolume) {
+        if self.wanted.iter().all(|w| w.name != wanted.name) {
+            self.wanted.push(wanted);
+        }
+        self.volumes.push(volume);
     }
 
     fn tmpfs(&mut self, one: Tmpfs) -> Result<()> {
@@ -92,15 +106,20 @@ impl Mounts {
         let volumes = known.get(name).ok_or_else(|| unsupported("HostConfig.VolumesFrom", from))?;
         for volume in volumes.iter().filter(|v| !self.has(&v.target)).collect::<Vec<_>>() {
             let readonly = volume.readonly || mode == "ro";
-            self.volumes.push(VolumeMount { readonly, anonymous: false, ..volume.clone() });
+            // It has its content from the other container; dockerd shows no mode.
+            let inherited =
+                VolumeMount { readonly, anonymous: false, no_copy: true, mode: String::new(), ..volume.clone() };
+            self.mount(inherited, NewVolume::named(&volume.name));
         }
         Ok(())
     }
 
-    fn anonymous(&mut self, ctx: &CreateContext<'_>, path: &str) -> Result<()> {
+    fn anonymous(&mut self, ctx: &CreateContext<'_>, path: &str, driver: Option<VolumeDriver>) -> Result<()> {
         let target = target("Volumes", path)?;
         if !self.has(&target) {
-            self.volumes.push(anonymous(ctx, target));
+            let volume = anonymous(ctx, target);
+            let wanted = NewVolume { driver, ..NewVolume::anonymous(&volume.name) };
+            self.mount(volume, wanted);
         }
         Ok(())
     }
@@ -109,7 +128,8 @@ impl Mounts {
 /// Named by the container's random id and the place: as hard to guess as the id, and the same when asked twice.
 fn anonymous(ctx: &CreateContext<'_>, target: String) -> VolumeMount {
     let name = Digest::of(format!("{}:{target}", ctx.id).as_bytes()).hex().to_owned();
-    VolumeMount { name, target, readonly: false, no_copy: false, subpath: String::new(), anonymous: true }
+    let (readonly, no_copy, subpath, mode) = (false, false, String::new(), String::new());
+    VolumeMount { name, target, readonly, no_copy, subpath, anonymous: true, mode }
 }
 
 /// M07: an absolute path without `..`, not the root, not in a file system of the kernel.

@@ -167,6 +167,8 @@ impl From<&HostFacts> for v1::HostFacts {
             architecture: f.architecture.clone(),
             operating_system: f.operating_system.clone(),
             labels: f.labels.clone().into_iter().collect(),
+            shared_volumes: f.shared_volumes,
+            volume_quotas: f.volume_quotas,
         }
     }
 }
@@ -187,6 +189,8 @@ impl TryFrom<v1::HostFacts> for HostFacts {
             architecture: f.architecture,
             operating_system: f.operating_system,
             labels: f.labels.into_iter().collect(),
+            shared_volumes: f.shared_volumes,
+            volume_quotas: f.volume_quotas,
         })
     }
 }

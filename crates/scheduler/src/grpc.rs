@@ -71,6 +71,7 @@ fn reply(placed: Placed) -> v1::PlaceReply {
         endpoints_json: rpc::to_json(&placed.reserved.endpoints).into(),
         warnings: placed.warnings,
         uid_base: placed.reserved.uid_base,
+        volumes_json: rpc::to_json(&placed.reserved.volumes).into(),
     }
 }
 

@@ -16,7 +16,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, SemaphorePermit};
 
 use crate::{
-    placement::{self, Request, Tenancy},
+    placement::{self, Request, Tenancy, Volumes},
     snapshot::Snapshot,
 };
 
@@ -76,25 +76,28 @@ impl Placer {
 
     /// `NoCapacity` names the wish or the resource that no host satisfies; what the reservation refuses is passed on.
     pub(crate) async fn place(&self, new: &NewContainer, request_id: &str) -> Result<Placed> {
-        let request = Request::of(new)?;
+        let mut request = Request::of(new)?;
+        if !new.volumes.is_empty() {
+            request.volumes = Volumes::of(&self.inventory.volume_places(new.tenant, &new.volumes).await?)?;
+        }
         let placed = if request.affinities.is_empty() {
             let presence = self.inventory.spread(new.tenant, &new.spec.image.image_id).await?;
             self.choose(
-                &request,
+                &mut request,
                 &Tenancy { presence, neighbours: Vec::new() },
                 &mut Free { inventory: &self.inventory, new },
                 request_id,
             )
             .await?
         } else {
-            self.place_alone(new, &request, request_id).await?
+            self.place_alone(new, &mut request, request_id).await?
         };
         self.snapshot.note(&placed.reserved.host);
         tracing::debug!(request.id = request_id, container.id = %new.id, host.id = %placed.reserved.host.id, "placed");
         Ok(placed)
     }
 
-    async fn place_alone(&self, new: &NewContainer, request: &Request, request_id: &str) -> Result<Placed> {
+    async fn place_alone(&self, new: &NewContainer, request: &mut Request, request_id: &str) -> Result<Placed> {
         let _turn = self.alone.enter(new.tenant).await?;
         let mut placing = self.inventory.place_alone(new.tenant).await?;
         let mut neighbours = placing.neighbours().await?;
@@ -107,7 +110,7 @@ impl Placer {
 
     async fn choose(
         &self,
-        request: &Request,
+        request: &mut Request,
         tenancy: &Tenancy,
         reserve: &mut impl Reserve,
         request_id: &str,
@@ -125,6 +128,11 @@ impl Placer {
                         match reserve.on(host).await {
                             Ok(reserved) => return Ok(Placed { reserved, warnings: ranking.warnings }),
                             Err(ReserveError::Failed(error)) => return Err(error),
+                            // Another create was the first to use the volume.
+                            Err(ReserveError::Pinned { volume, host }) => {
+                                request.volumes.pin = Some((volume, host));
+                                break;
+                            }
                             Err(reason) => {
                                 tracing::debug!(request.id = request_id, host.id = %host, ?reason, "passed over")
                             }

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{Error, ExecObservation, HostFacts, HostId, Kind, Observation, Result};
-use inventory::Inventory;
+use domain::{Error, ExecObservation, HostFacts, HostId, Kind, Observation, Result, VolumeId};
+use inventory::{Inventory, RemovedVolume};
 use rpc::v1;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,12 +19,15 @@ pub(crate) struct Reporting {
     /// As the certificate says.
     host: HostId,
     seen: Option<Instant>,
+    asked_for_volumes: Option<Instant>,
+    /// It has the cluster file system.
+    shared_volumes: bool,
     stop: CancellationToken,
 }
 
 impl Reporting {
     pub(crate) fn new(inventory: Inventory, host: HostId, stop: CancellationToken) -> Self {
-        Self { inventory, host, seen: None, stop }
+        Self { inventory, host, seen: None, asked_for_volumes: None, shared_volumes: false, stop }
     }
 
     pub(crate) async fn run(
@@ -61,17 +64,37 @@ impl Reporting {
         self.note_host(batch.facts).await?;
         let containers: Vec<Observation> = all(batch.containers)?;
         let execs: Vec<ExecObservation> = all(batch.execs)?;
+        let deleted = batch.deleted_volumes.iter().map(|v| v.volume_id.parse()).collect::<Result<Vec<VolumeId>>>()?;
+        if !deleted.is_empty() {
+            self.inventory.volumes_deleted(self.host, &deleted).await?;
+        }
         let mut forget = Vec::new();
         if batch.complete || !containers.is_empty() || !execs.is_empty() {
             let unknown = self.inventory.ingest(self.host, &containers, &execs, batch.complete).await?;
             forget = unknown.iter().map(|(tenant, container)| rpc::container_key(*tenant, container)).collect();
         }
-        Ok(v1::ReportAck { sequence: batch.sequence, forget })
+        Ok(v1::ReportAck { sequence: batch.sequence, forget, delete_volumes: self.volumes_to_delete().await? })
+    }
+
+    /// Looked up now and then: nobody waits for it.
+    async fn volumes_to_delete(&mut self) -> Result<Vec<v1::RemovedVolume>> {
+        if self.asked_for_volumes.is_some_and(|at| at.elapsed() < SEEN_PERIOD) {
+            return Ok(Vec::new());
+        }
+        self.asked_for_volumes = Some(Instant::now());
+        let removed = self.inventory.removed_volumes(self.host, self.shared_volumes).await?;
+        let message = |v: RemovedVolume| v1::RemovedVolume {
+            tenant_id: v.tenant.to_string(),
+            volume_id: v.id.to_string(),
+            shared: v.shared,
+        };
+        Ok(removed.into_iter().map(message).collect())
     }
 
     async fn note_host(&mut self, facts: Option<v1::HostFacts>) -> Result<()> {
         if let Some(facts) = facts {
             let facts = HostFacts::try_from(facts)?;
+            self.shared_volumes = facts.shared_volumes;
             self.inventory.register_host(self.host, &self.name().await, &facts).await?;
             tracing::info!(host.id = %self.host, endpoint = facts.endpoint, "a host reports");
         } else if self.seen.is_none_or(|at| at.elapsed() >= SEEN_PERIOD) {

@@ -13,7 +13,8 @@ use domain::{Digest, Error, Result};
 
 /// What may stand in a data directory before its system is settled. `up` does not settle among strangers' files, and `--purge` does not
 /// delete them.
-const OURS: [&str; 10] = ["authority", "blobs", "config", "hosts", "lock", "log", "postgres", "run", "site", "tenants"];
+const OURS: [&str; 11] =
+    ["authority", "blobs", "config", "hosts", "lock", "log", "postgres", "run", "shared", "site", "tenants"];
 
 /// Paths and names; nothing exists yet.
 #[derive(Debug, Clone)]

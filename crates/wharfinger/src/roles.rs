@@ -200,6 +200,8 @@ frontends = {}
 # Containers are at <cgroup_parent>/<tenant>/<id>.
 cgroup_parent = {}
 helpers = {}
+# Volumes of the driver \"shared\": on real hosts, a cluster file system that is mounted on each of them.
+shared_volumes = {}
 dns_upstream = {}
 underlay_interface = {}
 # What this host promises to containers; without these lines, what the machine has.
@@ -225,6 +227,7 @@ rack = {}
         list([format!("https://{}", site.internal_listen())]),
         quoted(format!("/{}{}", layout.cgroup_prefix(), host.name)),
         path(&machine.helpers),
+        path(layout.data.join("shared")),
         list(address::resolvers().iter().map(|ip| format!("{ip}:53"))),
         quoted(underlay::INTERFACE),
         machine.cpus * 1000 * CPU_OVERCOMMIT,

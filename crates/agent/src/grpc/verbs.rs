@@ -20,7 +20,9 @@ impl Agent for Service {
             let (tenant, id) = rpc::tenant_and_container(m.container)?;
             let (spec, endpoints) =
                 (rpc::json(&m.spec_json, "spec_json")?, rpc::json(&m.endpoints_json, "endpoints_json")?);
-            let accepted = Accepted { tenant, id, name: m.name, uid_base: m.uid_base, spec, endpoints };
+            let volumes =
+                if m.volumes_json.is_empty() { Vec::new() } else { rpc::json(&m.volumes_json, "volumes_json")? };
+            let accepted = Accepted { tenant, id, name: m.name, uid_base: m.uid_base, spec, endpoints, volumes };
             engine.create(accepted).await.map(reply)
         })
         .await

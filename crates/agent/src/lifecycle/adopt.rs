@@ -69,6 +69,7 @@ impl Engine {
 
     async fn adopt_all(self: &Arc<Self>, tasks: Vec<Task>) -> Result<()> {
         let started = Instant::now();
+        self.volumes.forget_subpaths();
         let records = self.containerd.list_records().await?;
         let mut tasks: HashMap<String, Task> = tasks.into_iter().map(|t| (t.id.clone(), t)).collect();
         let mut adoptions = Vec::new();

@@ -16,7 +16,6 @@ impl Engine {
         if !*self.adopted.borrow() {
             return Err(Error::unavailable("the host is starting, try again"));
         }
-        refuse_what_is_missing(&accepted)?;
         loop {
             let container = self.insert(self.new_container(&accepted));
             if container.accepted.tenant != accepted.tenant {
@@ -67,6 +66,7 @@ impl Engine {
             tokio::join!(self.prepare(container), self.containerd.create_record(record), write_files(container));
         turn.mounts = mounts?;
         recorded?;
+        self.make_volumes(container, &turn.mounts).await?;
         *container.stored.lock().await = state.observation.generation;
         written?;
         container.renew_stdin()
@@ -98,14 +98,6 @@ impl Engine {
             tracing::warn!(container = container.id(), error = error.operator_text(), "left for adoption to clean up");
         }
         let _ = tokio::fs::remove_dir_all(&container.dir).await;
-    }
-}
-
-/// Refused here, by its name, rather than run differently from what was asked.
-fn refuse_what_is_missing(accepted: &Accepted) -> Result<()> {
-    match accepted.spec.volumes.first() {
-        Some(volume) => Err(Error::unsupported(format!("volumes are not supported yet (mount at {})", volume.target))),
-        None => Ok(()),
     }
 }
 

@@ -73,13 +73,16 @@ impl Engine {
 
     async fn run(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Observation, Failure> {
         let mut laps = Laps::begin();
-        let (sandbox, root) = tokio::join!(self.sandbox(container), self.root(container, turn));
-        let (sandbox, (rootfs, user)) = (sandbox?, root?);
+        let (sandbox, root, volumes) =
+            tokio::join!(self.sandbox(container), self.root(container, turn), self.mount_volumes(container));
+        let (sandbox, (rootfs, user), volumes) = (sandbox?, root?, volumes?);
         let catching_up = self.catch_up(container);
         laps.lap("sandbox");
         self.declare(container, turn, &sandbox, user).await?;
         laps.lap("declare");
         let pid = self.create_task(container, turn, rootfs).await?;
+        // The runtime has mounts of its own now.
+        drop(volumes);
         laps.lap("create");
         container.oom.store(false, Ordering::Release);
         turn.run = Some(Run { pid, since: Instant::now(), health: None });
@@ -176,7 +179,7 @@ impl Engine {
             dir: &container.dir,
             cgroup_parent: &self.config.cgroup_parent,
             helpers: &self.config.helpers,
-            volumes: &[],
+            volumes: &self.volume_sources(accepted)?,
         };
         spec::build(&accepted.spec, &context).map(|spec| rpc::to_json(&spec))
     }
@@ -325,7 +328,7 @@ impl AccountsCache {
 }
 
 /// The directories of an overlay from the top down; of a bind its one directory.
-fn layers(mounts: &[Mount]) -> Vec<PathBuf> {
+pub(super) fn layers(mounts: &[Mount]) -> Vec<PathBuf> {
     let Some(mount) = mounts.first() else { return Vec::new() };
     if mount.r#type == "bind" {
         return vec![PathBuf::from(&mount.source)];

@@ -26,6 +26,7 @@ mod state;
 mod stop;
 mod streams;
 mod top;
+mod volumes;
 mod wait;
 
 use std::{
@@ -43,7 +44,9 @@ pub use state::Accepted;
 pub use streams::{Input, Inputs, Outputs};
 pub use wait::Condition;
 
-use crate::{Config, containerd::Containerd, idmap::Idmap, images::Images, network::Plane, report::Reports};
+use crate::{
+    Config, containerd::Containerd, idmap::Idmap, images::Images, network::Plane, report::Reports, volumes::Volumes,
+};
 
 /// Removed containers whose last observation is remembered, for a `wait` that comes again after its connection broke.
 const GONE_MAX: usize = 4096;
@@ -74,6 +77,7 @@ pub struct Engine {
     pub reports: Arc<Reports>,
     pub images: Images,
     idmap: Idmap,
+    volumes: Volumes,
     containers: RwLock<HashMap<ContainerId, Arc<Container>>>,
     gone: Mutex<VecDeque<Observation>>,
     /// Bounds how many tasks are made or deleted at once: more only makes each of them slower.
@@ -95,6 +99,7 @@ impl Engine {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
             idmap: Idmap::new(&config.run),
+            volumes: Volumes::new(&config),
             config,
             containerd,
             network,

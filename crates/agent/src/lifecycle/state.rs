@@ -1,7 +1,7 @@
 //! What became of a container: the observation that everybody sees, and what only its agent must remember.
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, ContainerSpec, Endpoint, Happening, Observation, Status, TenantId};
+use domain::{ContainerId, ContainerSpec, Endpoint, Happening, Observation, PlacedVolume, Status, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// What was asked for; kept in the container's record and never changed.
@@ -16,6 +16,9 @@ pub struct Accepted {
     pub uid_base: u32,
     pub spec: ContainerSpec,
     pub endpoints: Vec<Endpoint>,
+    /// Those that the spec mounts.
+    #[serde(default)]
+    pub volumes: Vec<PlacedVolume>,
 }
 
 /// Kept in the container's record, rewritten at each change.

@@ -15,10 +15,10 @@ pub(super) const INIT_TARGET: &str = "/sbin/docker-init";
 /// Name of the helper's file.
 const INIT_HELPER: &str = "docker-init";
 
-/// A volume, ready on this host.
+/// A volume (or a part of one), ready on this host.
 #[derive(Debug, Clone)]
 pub(crate) struct Volume {
-    /// Under the tenant's idmapped view.
+    /// With the ids that the container must see.
     pub source: PathBuf,
     pub target: String,
     pub readonly: bool,
@@ -47,7 +47,7 @@ pub(super) fn build(spec: &ContainerSpec, context: &Context<'_>) -> Result<Vec<M
         all.push(bind(INIT_TARGET, context.helpers.join(INIT_HELPER), true)?);
     }
     for volume in context.volumes {
-        all.push(bind(&volume.target, volume.source.clone(), volume.readonly)?);
+        all.push(volume_mount(volume)?);
     }
     for tmpfs in &spec.tmpfs {
         let options: Vec<&str> = tmpfs.options.iter().map(String::as_str).collect();
@@ -67,4 +67,11 @@ fn bind(target: &str, source: PathBuf, readonly: bool) -> Result<Mount, OciSpecE
     let access = if readonly { "ro" } else { "rw" };
     let options = ["rbind", "rprivate", access].map(String::from).to_vec();
     MountBuilder::default().destination(target).typ("bind").source(source).options(options).build()
+}
+
+/// Without devices: a cluster file system may have some, and a tenant's archive could bring others.
+fn volume_mount(volume: &Volume) -> Result<Mount, OciSpecError> {
+    let access = if volume.readonly { "ro" } else { "rw" };
+    let options = ["rbind", "rprivate", "nodev", access].map(String::from).to_vec();
+    MountBuilder::default().destination(&volume.target).typ("bind").source(&volume.source).options(options).build()
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
 
+mod volumes;
 mod world;
 
 use std::time::{Duration, Instant};

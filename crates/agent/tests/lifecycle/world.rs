@@ -17,8 +17,8 @@ use agent::{
     lifecycle::{Accepted, Condition, Done, Engine, ExecStart, Inputs},
 };
 use domain::{
-    ContainerId, ContainerSpec, Digest, ExecId, ExecSpec, HostId, ImageRootfs, Layer, Observation, Resources, Result,
-    Signal, TenantId,
+    ContainerId, ContainerSpec, Digest, ExecId, ExecSpec, HostId, ImageRootfs, Layer, Observation, PlacedVolume,
+    Resources, Result, Signal, TenantId,
     spec::{DnsSettings, LogDriver, LogSpec, NetworkMode, ProcessSpec, RestartPolicy},
 };
 use futures::StreamExt;
@@ -194,6 +194,7 @@ impl World {
             layers_idle_least_s: 600,
             layers_disk_high_percent: 100,
             layers_disk_low_percent: 100,
+            shared_volumes: Some(self.root.join("shared")),
             ready_file: None,
         }
     }
@@ -343,8 +344,17 @@ impl Host {
     }
 
     pub(crate) async fn create_as(&self, id: &ContainerId, spec: ContainerSpec) -> Result<Done> {
+        self.create_with(id, spec, vec![]).await
+    }
+
+    pub(crate) async fn create_with(
+        &self,
+        id: &ContainerId,
+        spec: ContainerSpec,
+        volumes: Vec<PlacedVolume>,
+    ) -> Result<Done> {
         let (tenant, id, name) = (self.tenant, id.clone(), "test".to_owned());
-        self.engine.create(Accepted { tenant, id, name, uid_base: UID_BASE, spec, endpoints: vec![] }).await
+        self.engine.create(Accepted { tenant, id, name, uid_base: UID_BASE, spec, endpoints: vec![], volumes }).await
     }
 
     pub(crate) async fn start(&self, id: &ContainerId) -> Result<Done> {

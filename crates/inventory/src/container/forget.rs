@@ -22,10 +22,25 @@ const FORGET: &str = concat!(
     ), plugged AS MATERIALIZED (
         SELECT n.id, n.name FROM endpoints e JOIN networks n ON n.tenant_id = e.tenant_id AND n.id = e.network_id
         WHERE e.tenant_id = $1 AND e.container_id = $2
+    ), own AS MATERIALIZED (
+        SELECT v.id FROM volume_mounts m
+        JOIN volumes v ON v.tenant_id = m.tenant_id AND v.id = m.volume_id
+        JOIN containers c ON c.tenant_id = m.tenant_id AND c.id = m.container_id
+        WHERE m.tenant_id = $1 AND m.container_id = $2 AND (m.goes_with OR m.own AND c.generation = 0)
+          AND NOT EXISTS (SELECT FROM volume_mounts o
+              WHERE o.tenant_id = $1 AND o.volume_id = m.volume_id AND o.container_id <> $2)
     ), gone AS (
         DELETE FROM containers c USING h
         WHERE c.tenant_id = $1 AND c.id = $2 AND c.host_id = h.id AND (NOT $3 OR c.missing_since IS NOT NULL)
         RETURNING c.host_id, c.cpu_millis, c.memory_bytes, c.generation, c.name, c.image_reference, c.labels
+    ), unmounted AS (
+        DELETE FROM volume_mounts m USING gone WHERE m.tenant_id = $1 AND m.container_id = $2
+    ), emptied AS (
+        DELETE FROM volumes v USING gone WHERE v.tenant_id = $1 AND v.id IN (SELECT id FROM own)
+        RETURNING v.id, v.host_id, v.driver
+    ), left_over AS (
+        INSERT INTO removed_volumes (id, tenant_id, host_id)
+        SELECT id, $1, host_id FROM emptied WHERE host_id IS NOT NULL OR driver = 'shared'
     ), unplugged AS (
         UPDATE networks n SET generation = n.generation + 1 FROM gone
         WHERE n.tenant_id = $1 AND n.id IN (SELECT id FROM plugged)

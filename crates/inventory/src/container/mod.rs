@@ -11,7 +11,7 @@ mod update;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, ContainerName, ContainerSpec, Digest, Endpoint, HostId, Observation};
+use domain::{ContainerId, ContainerName, ContainerSpec, Digest, Endpoint, HostId, MountedVolume, Observation};
 use serde_json::value::RawValue;
 
 pub(crate) use find::prefix_range;
@@ -42,6 +42,7 @@ pub struct Container {
     pub labels: BTreeMap<String, String>,
     /// Generation 0 where the host has not answered yet.
     pub observation: Observation,
+    pub volumes: Vec<MountedVolume>,
     pub endpoints: Vec<Endpoint>,
     pub created_at: DateTime<Utc>,
 }
@@ -60,6 +61,7 @@ pub struct ContainerSummary {
     pub network_mode: String,
     pub labels: BTreeMap<String, String>,
     pub observation: Observation,
+    pub volumes: Vec<MountedVolume>,
     pub endpoints: Vec<Endpoint>,
     /// `80/tcp` and so on, out of its `Config`.
     pub exposed_ports: Vec<String>,

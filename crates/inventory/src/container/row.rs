@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerSpec, Endpoint, Error, Health, HostId, Observation, Result, TenantId};
+use domain::{ContainerSpec, Endpoint, Error, Health, HostId, MountedVolume, Observation, Result, TenantId};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -35,6 +35,7 @@ pub(super) struct SummaryRow {
     health: Option<Json<Health>>,
     size_rw_bytes: Option<i64>,
     exposed_ports: Vec<String>,
+    volumes: Option<Json<Vec<MountedVolume>>>,
     endpoints: Option<Json<Vec<Endpoint>>>,
     created_at: DateTime<Utc>,
 }
@@ -84,6 +85,7 @@ impl TryFrom<SummaryRow> for ContainerSummary {
                 size_rw_bytes: row.size_rw_bytes,
                 happenings: Vec::new(),
             },
+            volumes: row.volumes.map(|v| v.0).unwrap_or_default(),
             endpoints: row.endpoints.map(|e| e.0).unwrap_or_default(),
             exposed_ports: row.exposed_ports,
             created_at: row.created_at,
@@ -111,6 +113,7 @@ impl TryFrom<ContainerRow> for Container {
             docker_host_config: row.docker_host_config.0,
             labels: summary.labels,
             observation: summary.observation,
+            volumes: summary.volumes,
             endpoints: summary.endpoints,
             created_at: summary.created_at,
         })

@@ -8,9 +8,13 @@
 
 mod placing;
 mod refuse;
+mod volumes;
 
 use chrono::{DateTime, Utc};
-use domain::{Endpoint, Error, Host, HostFacts, HostId, HostState, NetworkId, NewContainer, Result, spec::NetworkMode};
+use domain::{
+    Endpoint, Error, Host, HostFacts, HostId, HostState, NetworkId, NewContainer, PlacedVolume, Result,
+    spec::NetworkMode,
+};
 use serde::Deserialize;
 use sqlx::{PgConnection, types::Json};
 
@@ -23,6 +27,7 @@ pub(crate) use refuse::name_taken;
 #[derive(Debug, Clone)]
 pub struct Reserved {
     pub endpoints: Vec<Endpoint>,
+    pub volumes: Vec<PlacedVolume>,
     pub host: Host,
     /// First host uid of the tenant's range.
     pub uid_base: u32,
@@ -34,6 +39,8 @@ pub enum ReserveError {
     HostFull,
     /// It is cordoned, silent or unknown: try the next.
     HostGone,
+    /// A volume is on another host: only that one can take the container.
+    Pinned { volume: String, host: HostId },
     /// No other host will help.
     Failed(Error),
 }
@@ -101,6 +108,9 @@ impl Inventory {
     /// All or nothing. Safe to call again with the same container.
     pub async fn reserve(&self, new: &NewContainer, host: HostId) -> Result<Reserved, ReserveError> {
         let prepared = Prepared::of(new)?;
+        if !new.volumes.is_empty() {
+            return self.reserve_with_volumes(&prepared, host).await;
+        }
         let mut tries = 0;
         loop {
             tries += 1;

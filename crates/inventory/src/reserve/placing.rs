@@ -95,10 +95,11 @@ impl Placing {
             // A savepoint, because a violated constraint would end the transaction and with it the lock.
             let context = "reserve";
             let mut inner = self.tx.begin().await.map_err(|e| failure::translate(context, e))?;
-            match prepared.run(&mut inner, host).await {
-                Ok(verdict) => {
-                    inner.commit().await.map_err(|e| failure::translate(context, e))?;
-                    return prepared.judge(verdict, &self.inventory).await;
+            match prepared.attempt(&mut inner, host).await {
+                Ok(attempt) => {
+                    let ended = if attempt.is_made() { inner.commit().await } else { inner.rollback().await };
+                    ended.map_err(|e| failure::translate(context, e))?;
+                    return prepared.settle(attempt, &self.inventory).await;
                 }
                 Err(cause) => {
                     inner.rollback().await.ok();

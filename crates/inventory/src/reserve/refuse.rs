@@ -94,6 +94,7 @@ impl Prepared<'_> {
         let container = view.container(self.new.id.as_str()).await?;
         Ok(Reserved {
             endpoints: container.endpoints,
+            volumes: Vec::new(),
             host: inventory.host(container.host).await?,
             uid_base: view.record().await?.uid_base(),
         })
@@ -103,7 +104,9 @@ impl Prepared<'_> {
 fn reserved(v: Verdict) -> Result<Reserved, ReserveError> {
     let host = v.host.ok_or_else(|| Error::internal("a reservation without a host"))?.0;
     let uid_base = UID_FIRST + v.ordinal.unsigned_abs() * UID_RANGE;
-    Ok(Reserved { endpoints: v.endpoints.map(|e| e.0).unwrap_or_default(), host: host.into(), uid_base })
+    let endpoints = v.endpoints.map(|e| e.0).unwrap_or_default();
+    // Whoever reserved volumes with it adds them.
+    Ok(Reserved { endpoints, volumes: Vec::new(), host: host.into(), uid_base })
 }
 
 impl From<HostJson> for Host {

@@ -12,6 +12,7 @@ mod ingest;
 mod networks;
 mod reservations;
 mod updates;
+mod volumes;
 
 use std::{collections::BTreeMap, sync::atomic::AtomicU32};
 
@@ -69,6 +70,8 @@ pub(crate) fn facts(cpu_millis: i64, memory_bytes: i64) -> HostFacts {
         endpoint: "https://10.0.0.1:7000".into(),
         underlay_address: "10.0.0.1".parse().unwrap(),
         underlay_mtu: 1500,
+        shared_volumes: false,
+        volume_quotas: false,
         cpu_millis,
         memory_bytes,
         kernel_version: "6.1.0".into(),
@@ -99,6 +102,7 @@ pub(crate) fn new_container(tenant: TenantId, name: &str) -> NewContainer {
         command: "\"sh\"".into(),
         network_mode: "bridge".into(),
         spec: spec(100, 100 * MIB),
+        volumes: vec![],
         labels: BTreeMap::from([("role".into(), "web".into())]),
         constraints: vec![],
         affinities: vec![],

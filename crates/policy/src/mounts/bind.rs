@@ -31,7 +31,10 @@ pub(super) fn parse(given: &str) -> Result<VolumeMount> {
         return Err(forbidden_because(FIELD, given, why, "M01"));
     }
     let (readonly, no_copy) = modes(given, options)?;
-    Ok(VolumeMount { name: source.to_owned(), target, readonly, no_copy, subpath: String::new(), anonymous: false })
+    let (name, subpath) = (source.to_owned(), String::new());
+    // dockerd's default is SELinux's `z`, which it shows and does not apply.
+    let mode = if options.is_empty() { "z" } else { options }.to_owned();
+    Ok(VolumeMount { name, target, readonly, no_copy, subpath, anonymous: false, mode })
 }
 
 fn is_path(source: &str) -> bool {

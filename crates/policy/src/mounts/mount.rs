@@ -1,17 +1,19 @@
 //! M02-M06: `HostConfig.Mounts`.
 
+use std::collections::BTreeMap;
+
 use docker_api::types::{
     Mount, MountBindOptions, MountImageOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
     MountVolumeOptionsDriverConfig,
 };
-use domain::{Result, spec::VolumeMount};
+use domain::{NewVolume, Result, VolumeDriver, spec::VolumeMount};
 
 use super::{Mounts, anonymous, target};
 use crate::{
-    CreateContext,
+    CreateContext, labels,
     names::{clean_path, is_object_name},
     refuse::{forbidden, forbidden_because, malformed, unsupported},
-    tmpfs,
+    tmpfs, volume,
 };
 
 const FIELD: &str = "HostConfig.Mounts";
@@ -56,7 +58,8 @@ pub(super) fn resolve(
         let field = "HostConfig.Mounts.TmpfsOptions";
         return all.tmpfs(tmpfs::from_options(field, &target, &options, ctx.package, memory_bytes, warnings)?);
     }
-    all.volume(volume(ctx, source, target, readonly, volume_options.as_ref(), warnings)?)
+    let (volume, wanted) = of_volume(ctx, source, target, readonly, volume_options.as_ref())?;
+    all.volume(volume, wanted)
 }
 
 /// What is left is volume and tmpfs.
@@ -107,44 +110,43 @@ fn tmpfs_text(source: &str, readonly: bool, options: Option<&MountTmpfsOptions>)
     Ok(text.join(","))
 }
 
-fn volume(
+fn of_volume(
     ctx: &CreateContext<'_>,
     source: &str,
     target: String,
     readonly: bool,
     options: Option<&MountVolumeOptions>,
-    warnings: &mut Vec<String>,
-) -> Result<VolumeMount> {
+) -> Result<(VolumeMount, NewVolume)> {
     let MountVolumeOptions { no_copy, labels, driver_config, subpath: inner } = options.cloned().unwrap_or_default();
-    driver(driver_config.as_ref())?;
-    if labels.is_some_and(|l| !l.is_empty()) {
-        warnings
-            .push(format!("{FIELD}.VolumeOptions.Labels is ignored; label the volume when it is created (policy M03)"));
-    }
+    let (driver, options) = driver(driver_config.unwrap_or_default())?;
+    let size_bytes = volume::size(&options)?;
+    let labels = labels::merge(labels.unwrap_or_default(), None, &mut Vec::new())?;
     let subpath = subpath("HostConfig.Mounts.VolumeOptions.Subpath", inner.as_deref())?;
     let no_copy = no_copy.unwrap_or(false);
     if source.is_empty() {
-        return Ok(VolumeMount { readonly, no_copy, subpath, ..anonymous(ctx, target) });
+        let volume = VolumeMount { readonly, no_copy, subpath, mode: "z".to_owned(), ..anonymous(ctx, target) };
+        let mut wanted = NewVolume { driver, options, size_bytes, ..NewVolume::anonymous(&volume.name) };
+        wanted.labels.extend(labels);
+        return Ok((volume, wanted));
     }
     if !is_object_name(source) {
         let why = "host paths are not available; use a named volume";
         return Err(forbidden_because("HostConfig.Mounts.Source", source, why, "M01"));
     }
-    Ok(VolumeMount { name: source.to_owned(), target, readonly, no_copy, subpath, anonymous: false })
+    let (name, mode) = (source.to_owned(), "z".to_owned());
+    let wanted = NewVolume { name: name.clone(), driver, labels, options, size_bytes };
+    Ok((VolumeMount { name, target, readonly, no_copy, subpath, anonymous: false, mode }, wanted))
 }
 
-fn driver(config: Option<&MountVolumeOptionsDriverConfig>) -> Result<()> {
-    let Some(MountVolumeOptionsDriverConfig { name, options }) = config else { return Ok(()) };
+fn driver(config: MountVolumeOptionsDriverConfig) -> Result<(Option<VolumeDriver>, BTreeMap<String, String>)> {
+    let MountVolumeOptionsDriverConfig { name, options } = config;
     let field = "HostConfig.Mounts.VolumeOptions.DriverConfig";
-    if let Some(name) = name.as_deref().filter(|n| !matches!(*n, "" | "local")) {
-        return Err(forbidden(field, name, "M03"));
-    }
-    match options.iter().flatten().map(|(key, _)| key.as_str()).find(|k| *k != "size") {
+    let name = name.unwrap_or_default();
+    let driver = volume::driver(&name).map_err(|_| forbidden(field, name, "M03"))?;
+    let options: BTreeMap<String, String> = options.unwrap_or_default().into_iter().collect();
+    match options.keys().find(|k| *k != "size") {
         Some(key) => Err(forbidden(field, key, "M03")),
-        None if options.as_ref().is_some_and(|o| !o.is_empty()) => {
-            Err(unsupported(field, "size (create the volume with it first)"))
-        }
-        None => Ok(()),
+        None => Ok((driver, options)),
     }
 }
 

@@ -26,7 +26,7 @@ fn run(wanted: &Wanted<'_>, from: &BTreeMap<String, Vec<VolumeMount>>) -> Result
 }
 
 fn wanted<'a>(binds: &'a [String], mounts: &'a [Mount], tmpfs: &'a HashMap<String, String>) -> Wanted<'a> {
-    Wanted { binds, mounts, tmpfs, volumes_from: &[], volumes: &[], memory_bytes: 512 << 20 }
+    Wanted { binds, mounts, tmpfs, volumes_from: &[], volumes: &[], driver: None, memory_bytes: 512 << 20 }
 }
 
 fn binds(list: &[&str]) -> Result<Mounts> {
@@ -137,6 +137,7 @@ fn image_volumes_are_anonymous_unless_something_is_there_and_others_are_inherite
         no_copy: false,
         subpath: String::new(),
         anonymous: true,
+        mode: "z".to_owned(),
     };
     let from = BTreeMap::from([("other".to_owned(), vec![inherited])]);
     let froms = ["other:ro".to_owned()];

@@ -26,6 +26,8 @@ impl World {
                 endpoint: "https://10.0.0.1:7000".into(),
                 underlay_address: "10.0.0.1".parse().unwrap(),
                 underlay_mtu: 1500,
+                shared_volumes: false,
+                volume_quotas: false,
                 cpu_millis: 4000,
                 memory_bytes: 4 << 30,
                 kernel_version: "6.1".into(),

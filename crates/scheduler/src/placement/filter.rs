@@ -15,8 +15,12 @@ const ID_PREFIX_MIN: usize = 4;
 /// Why a host cannot. The order is the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum No {
+    /// A volume is elsewhere.
+    Volume,
     Silent,
     Cordoned,
+    SharedVolumes,
+    VolumeQuotas,
     /// Index into the constraints.
     Constraint(usize),
     /// Index into the affinities.
@@ -43,11 +47,21 @@ impl<'a> Context<'a> {
 
     /// Hard wishes and resources.
     pub(super) fn judge(&self, host: &Host) -> Result<(), No> {
+        let volumes = &self.request.volumes;
+        if volumes.pin.as_ref().is_some_and(|(_, at)| *at != host.id) {
+            return Err(No::Volume);
+        }
         if !host.is_reachable(self.now) {
             return Err(No::Silent);
         }
         if host.state != HostState::Active {
             return Err(No::Cordoned);
+        }
+        if volumes.shared && !host.facts.shared_volumes {
+            return Err(No::SharedVolumes);
+        }
+        if volumes.quota && !host.facts.volume_quotas {
+            return Err(No::VolumeQuotas);
         }
         let broken = |wish: &Wish| !wish.soft && !keeps_constraint(wish, host);
         if let Some(index) = self.request.constraints.iter().position(broken) {

@@ -15,8 +15,8 @@ mod wish;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{Host, HostId, NewContainer, Result};
-use inventory::{Neighbour, Presence};
+use domain::{Host, HostId, NewContainer, Result, VolumeDriver};
+use inventory::{Neighbour, Presence, VolumePlace};
 use rand::Rng;
 
 pub(crate) use refusal::Refusal;
@@ -29,6 +29,36 @@ pub(crate) struct Request {
     pub(crate) memory_bytes: i64,
     pub(crate) constraints: Vec<Wish>,
     pub(crate) affinities: Vec<Wish>,
+    pub(crate) volumes: Volumes,
+}
+
+/// What the container's volumes ask of its host.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Volumes {
+    /// A volume that is on a host already, and that host: no other will do.
+    pub(crate) pin: Option<(String, HostId)>,
+    /// One is of the driver `shared`.
+    pub(crate) shared: bool,
+    /// One that has yet to be made has a size.
+    pub(crate) quota: bool,
+}
+
+impl Volumes {
+    /// `Conflict` where two are on different hosts.
+    pub(crate) fn of(places: &[VolumePlace]) -> Result<Self> {
+        let mut pinned = places.iter().filter_map(|v| Some((v.name.as_str(), v.host?)));
+        let pin = pinned.next();
+        if let Some((first, host)) = pin
+            && let Some((other, _)) = pinned.find(|(_, h)| *h != host)
+        {
+            return Err(inventory::apart(first, other));
+        }
+        Ok(Self {
+            pin: pin.map(|(name, host)| (name.to_owned(), host)),
+            shared: places.iter().any(|v| v.driver == VolumeDriver::Shared),
+            quota: places.iter().any(|v| v.size_bytes.is_some() && v.host.is_none()),
+        })
+    }
 }
 
 /// The tenant as it is now. `neighbours` is filled only where there are affinities.
@@ -55,6 +85,7 @@ impl Request {
             memory_bytes: new.spec.resources.memory_bytes,
             constraints: parse(&new.constraints, "constraint")?,
             affinities: parse(&new.affinities, "affinity")?,
+            volumes: Volumes::default(),
         })
     }
 }

@@ -30,12 +30,33 @@ fn message(reasons: &[(HostId, No)], request: &Request) -> String {
     let Some(last) = reasons.iter().map(|(_, no)| *no).max() else {
         return "no host is available".to_owned();
     };
+    if let Some((volume, _)) = &request.volumes.pin {
+        return of_volumes_host(volume, last, request);
+    }
     match last {
-        No::Silent | No::Cordoned => "no host is available".to_owned(),
+        No::Volume | No::Silent | No::Cordoned => "no host is available".to_owned(),
+        No::SharedVolumes => "no host is available that has volumes of the driver shared".to_owned(),
+        No::VolumeQuotas => "no host is available that has quotas of volumes".to_owned(),
         No::Constraint(index) => format!("no host satisfies the {}", request.constraints[index]),
         No::Affinity(index) => format!("no host satisfies the {}", request.affinities[index]),
         No::Resources { .. } => format!("no host{} has {}", that_satisfies(request), lacking(reasons, request)),
     }
+}
+
+/// Only one host has a chance; tenants know it as the place of their volume.
+fn of_volumes_host(volume: &str, no: No, request: &Request) -> String {
+    let why = match no {
+        No::Volume => "is gone".to_owned(),
+        No::Silent => "is unreachable".to_owned(),
+        No::Cordoned => "takes no new containers now".to_owned(),
+        No::SharedVolumes => "has no volumes of the driver shared".to_owned(),
+        No::VolumeQuotas => "has no quotas of volumes".to_owned(),
+        No::Constraint(index) => format!("does not satisfy the {}", request.constraints[index]),
+        No::Affinity(index) => format!("does not satisfy the {}", request.affinities[index]),
+        No::Resources { memory: true, .. } => format!("has not {} of free memory", bytes(request.memory_bytes)),
+        No::Resources { .. } => format!("has not {} free CPUs", cpus(request.cpu_millis)),
+    };
+    format!("the host of volume {volume} {why}")
 }
 
 /// What every host with a chance lacks; both where each lacks one of the two.
@@ -64,8 +85,11 @@ fn that_satisfies(request: &Request) -> String {
 
 fn operator_text(no: No, request: &Request) -> String {
     match no {
+        No::Volume => "a volume is elsewhere".to_owned(),
         No::Silent => "silent".to_owned(),
         No::Cordoned => "cordoned".to_owned(),
+        No::SharedVolumes => "no shared volumes".to_owned(),
+        No::VolumeQuotas => "no project quotas".to_owned(),
         No::Constraint(index) => request.constraints[index].to_string(),
         No::Affinity(index) => request.affinities[index].to_string(),
         No::Resources { memory, cpu } => match (memory, cpu) {

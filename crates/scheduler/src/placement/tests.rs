@@ -5,7 +5,7 @@ use domain::{ContainerId, Digest, Error, Host, HostFacts, HostId, HostState};
 use inventory::{Neighbour, Presence};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
-use super::{Ranking, Refusal, Request, Tenancy, rank, wish::Wish};
+use super::{Ranking, Refusal, Request, Tenancy, Volumes, rank, wish::Wish};
 
 const GIB: i64 = 1 << 30;
 
@@ -14,6 +14,8 @@ fn host(number: u8, zone: &str) -> Host {
         endpoint: String::new(),
         underlay_address: "10.0.0.1".parse().unwrap(),
         underlay_mtu: 1500,
+        shared_volumes: false,
+        volume_quotas: false,
         cpu_millis: 4000,
         memory_bytes: 8 * GIB,
         kernel_version: "6.1.0-9-amd64".into(),
@@ -51,6 +53,7 @@ fn request(constraints: &[&str], affinities: &[&str]) -> Request {
         memory_bytes: GIB,
         constraints: parse(constraints, "constraint"),
         affinities: parse(affinities, "affinity"),
+        volumes: Volumes::default(),
     }
 }
 
@@ -271,4 +274,50 @@ fn check(hosts: &[Host], tenancy: &Tenancy, request: &Request, constraints: &[&s
         hosts.iter().filter(|h| h.facts.labels["zone"] == host.facts.labels["zone"]).map(count).sum()
     };
     assert!(found.is_sorted_by_key(|h| (zone(h), count(h))));
+}
+
+#[test]
+fn a_volume_ties_its_container_to_a_host() {
+    let mut hosts = [host(1, "a"), host(2, "b"), host(3, "b")];
+    let mut request = request(&[], &[]);
+    request.volumes.pin = Some(("data".into(), hosts[1].id));
+    assert_eq!(names(&hosts, &ranked(&hosts, &Tenancy::default(), &request).unwrap()), ["h2"]);
+    hosts[1].memory_bytes_free = 0;
+    let text = |hosts: &[Host], request: &Request| refused(hosts, &Tenancy::default(), request);
+    assert_eq!(text(&hosts, &request), "the host of volume data has not 1 GiB of free memory");
+    hosts[1].state = HostState::Cordoned;
+    assert_eq!(text(&hosts, &request), "the host of volume data takes no new containers now");
+    hosts[1].seen_at -= chrono::Duration::seconds(60);
+    assert_eq!(text(&hosts, &request), "the host of volume data is unreachable");
+    assert_eq!(text(&hosts[..1], &request), "the host of volume data is gone");
+    let elsewhere = Request { volumes: request.volumes.clone(), ..self::request(&["zone==b"], &[]) };
+    hosts[1] = host(2, "a");
+    assert_eq!(text(&hosts, &elsewhere), "the host of volume data does not satisfy the constraint zone==b");
+}
+
+#[test]
+fn shared_volumes_and_quotas_need_a_host_that_has_them() {
+    let mut hosts = [host(1, "a"), host(2, "a")];
+    let mut request = request(&[], &[]);
+    request.volumes = Volumes { pin: None, shared: true, quota: true };
+    hosts[0].facts.shared_volumes = true;
+    let text = refused(&hosts, &Tenancy::default(), &request);
+    assert_eq!(text, "no host is available that has quotas of volumes");
+    hosts[1].facts = domain::HostFacts { volume_quotas: true, ..hosts[0].facts.clone() };
+    assert_eq!(names(&hosts, &ranked(&hosts, &Tenancy::default(), &request).unwrap()), ["h2"]);
+}
+
+#[test]
+fn volumes_on_two_hosts_are_refused_by_their_names() {
+    let place = |name: &str, at: Option<&Host>| inventory::VolumePlace {
+        name: name.into(),
+        driver: domain::VolumeDriver::Local,
+        size_bytes: None,
+        host: at.map(|h| h.id),
+    };
+    let (one, two) = (host(1, "a"), host(2, "a"));
+    let together = Volumes::of(&[place("a", None), place("b", Some(&one)), place("c", Some(&one))]).unwrap();
+    assert_eq!(together.pin, Some(("b".into(), one.id)));
+    let apart = Volumes::of(&[place("a", Some(&one)), place("b", Some(&two))]).unwrap_err();
+    assert!(apart.to_string().starts_with("volumes a and b are kept in different places"), "{apart}");
 }

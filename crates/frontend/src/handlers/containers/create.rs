@@ -22,6 +22,7 @@ use super::verb::{observation, persist, within};
 use crate::{
     error::Answer,
     extract::{Caller, Json},
+    handlers::volumes::create::check_offered,
     json,
     query::Params,
     state::App,
@@ -159,6 +160,9 @@ impl Draft<'_> {
         if !accepted.ports.is_empty() {
             return Err(Error::unsupported("HostConfig.PortBindings: published ports are not supported yet"));
         }
+        for volume in &accepted.volumes {
+            check_offered(&self.app.inventory, volume).await?;
+        }
         let warnings = accepted.warnings.clone();
         let spec_json = rpc::to_json(&accepted.spec);
         let new = self.row(caller, reference, accepted)?;
@@ -177,6 +181,7 @@ impl Draft<'_> {
             command: accepted.command,
             network_mode: accepted.network_mode,
             spec: accepted.spec,
+            volumes: accepted.volumes,
             labels,
             constraints: accepted.constraints,
             affinities: accepted.affinities,
@@ -206,6 +211,7 @@ impl Draft<'_> {
                 uid_base: reply.uid_base,
                 spec_json: spec_json.into(),
                 endpoints_json: reply.endpoints_json,
+                volumes_json: reply.volumes_json,
             },
         })
     }

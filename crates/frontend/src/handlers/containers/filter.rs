@@ -125,7 +125,7 @@ impl Filter {
             && self.filters.flag("is-task") != Ok(Some(true))
             && !self.filters.has("publish")
             && self.any("isolation", |wish| wish == "default" || wish.is_empty())
-            && !self.filters.has("volume")
+            && self.any("volume", |wish| c.volumes.iter().any(|v| v.name == wish || v.target == wish))
     }
 
     fn matches_identity(&self, c: &ContainerSummary) -> bool {

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use bytes::Bytes;
 use docker_api::time::{rfc3339nano, rfc3339nano_or_zero};
-use domain::{Error, ExecId, Health, Observation, Result, Status, spec::VolumeMount};
+use domain::{Error, ExecId, Health, Observation, Result, Status};
 use http::StatusCode;
 use inventory::{Container, TenantView};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::network::Networks;
+use super::{mounts::Mount, network::Networks};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -142,21 +142,6 @@ struct Sizes {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Mount<'a> {
-    #[serde(rename = "Type")]
-    kind: &'static str,
-    name: &'a str,
-    source: &'a str,
-    destination: &'a str,
-    driver: &'static str,
-    mode: &'static str,
-    #[serde(rename = "RW")]
-    writable: bool,
-    propagation: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct NetworkSettings<'a> {
     bridge: &'a str,
     #[serde(rename = "SandboxID")]
@@ -218,7 +203,7 @@ impl<'a> Inspect<'a> {
             host_config: &container.docker_host_config,
             graph_driver: GraphDriver { data: None, name: "overlayfs" },
             sizes,
-            mounts: container.spec.volumes.iter().map(Mount::of).collect(),
+            mounts: container.volumes.iter().map(Mount::of).collect(),
             config: &container.docker_config,
             network_settings: NetworkSettings::of(container),
         }
@@ -253,21 +238,6 @@ impl<'a> ShownHealth<'a> {
             output: &probe.output,
         });
         Self { status: health.status.as_str(), failing_streak: health.failing_streak, log: log.collect() }
-    }
-}
-
-impl<'a> Mount<'a> {
-    fn of(volume: &'a VolumeMount) -> Self {
-        Self {
-            kind: "volume",
-            name: &volume.name,
-            source: "",
-            destination: &volume.target,
-            driver: "local",
-            mode: if volume.readonly { "ro" } else { "z" },
-            writable: !volume.readonly,
-            propagation: "",
-        }
     }
 }
 

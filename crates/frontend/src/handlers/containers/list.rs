@@ -12,7 +12,7 @@ use domain::{Digest, Result};
 use inventory::{ContainerSummary, TenantView};
 use serde::Serialize;
 
-use super::{filter::Filter, network::Networks};
+use super::{filter::Filter, mounts::Mount, network::Networks};
 use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
 
 pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params) -> Answer {
@@ -62,7 +62,7 @@ struct Line<'a> {
     status: String,
     host_config: HostConfig<'a>,
     network_settings: NetworkSettings<'a>,
-    mounts: [(); 0],
+    mounts: Vec<Mount<'a>>,
 }
 
 #[derive(Serialize)]
@@ -97,7 +97,7 @@ impl<'a> Line<'a> {
             network_settings: NetworkSettings {
                 networks: Networks::new(&c.endpoints, c.name.as_str(), c.id.short(), running),
             },
-            mounts: [],
+            mounts: c.volumes.iter().map(Mount::in_list).collect(),
         }
     }
 }

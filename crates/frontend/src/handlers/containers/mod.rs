@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod list;
 pub(crate) mod logs;
+mod mounts;
 mod network;
 pub(crate) mod pause;
 pub(crate) mod remove;

@@ -31,6 +31,11 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
     let force = params.flag("force");
     let target = Target::find(&app, &caller, &id).await?;
     check(&target.container, force)?;
+    // Whoever hears first that it is gone, a frontend or a scheduler, takes the volumes along.
+    let with_volumes = params.flag("v") && !target.container.volumes.is_empty();
+    if with_volumes {
+        target.rows.volumes_go_with(&target.container.id, true).await?;
+    }
     let request = v1::RemoveRequest { container: Some(target.key.clone()), force };
     match target.agent.clone().remove(within(DEADLINE, request)).await.map_err(rpc::status::from_status) {
         Ok(reply) => {
@@ -40,7 +45,12 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
         Err(Error::NotFound { .. }) => {
             persist(|| target.rows.forget(&target.container.id)).await?;
         }
-        Err(Error::Conflict(why)) => return Err(refused(&target.container, &why).into()),
+        Err(Error::Conflict(why)) => {
+            if with_volumes && !target.container.spec.auto_remove {
+                target.rows.volumes_go_with(&target.container.id, false).await?;
+            }
+            return Err(refused(&target.container, &why).into());
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(json::empty(StatusCode::NO_CONTENT))

@@ -35,6 +35,7 @@ fn container(name: &str, age_s: i64, status: Status) -> ContainerSummary {
             size_rw_bytes: None,
             happenings: Vec::new(),
         },
+        volumes: Vec::new(),
         endpoints: Vec::new(),
         exposed_ports: Vec::new(),
         created_at: now - TimeDelta::seconds(age_s),

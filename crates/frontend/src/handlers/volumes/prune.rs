@@ -1,0 +1,48 @@
+//! `POST /volumes/prune`: unused volumes that nobody named; with the filter `all` (and before API 1.42) the named ones too.
+
+use axum::extract::State;
+use docker_api::{
+    filters::{FilterError, Filters, has_label},
+    version::ApiVersion,
+};
+use domain::{Error, Result, volume::ANONYMOUS_LABEL};
+use inventory::Volume;
+use serde_json::{Value, json};
+
+use crate::{error::Answer, extract::Caller, json as answer, query::Params, state::App};
+
+pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params) -> Answer {
+    params.only(&["filters"])?;
+    let filter = Filter::read(&params, caller.version < ApiVersion::new(1, 42))?;
+    let rows = app.rows(&caller.tenant);
+    let wanted: Vec<String> = rows.volumes().await?.into_iter().filter(|v| filter.wants(v)).map(|v| v.name).collect();
+    let deleted = match wanted.is_empty() {
+        true => Vec::new(),
+        false => rows.remove_unused_volumes(&wanted).await?,
+    };
+    let deleted = if deleted.is_empty() { Value::Null } else { json!(deleted) };
+    // The hosts delete later, and nobody has measured what.
+    Ok(answer::ok(&json!({ "VolumesDeleted": deleted, "SpaceReclaimed": 0 })))
+}
+
+struct Filter {
+    filters: Filters,
+    named_too: bool,
+}
+
+impl Filter {
+    fn read(params: &Params, named_too: bool) -> Result<Self> {
+        let invalid = |e: FilterError| Error::invalid(e.to_string());
+        let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
+        filters.check(&["all", "label", "label!"]).map_err(invalid)?;
+        let named_too = filters.flag("all").map_err(invalid)?.unwrap_or(named_too);
+        Ok(Self { filters, named_too })
+    }
+
+    fn wants(&self, volume: &Volume) -> bool {
+        volume.users.is_empty()
+            && (self.named_too || volume.labels.contains_key(ANONYMOUS_LABEL))
+            && self.filters.labels_match("label", &volume.labels)
+            && !self.filters.get("label!").iter().any(|wish| has_label(wish, &volume.labels))
+    }
+}
