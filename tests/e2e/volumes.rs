@@ -31,8 +31,7 @@ fn the_life_of_a_volume() {
     let readonly = ["run", "--rm", "--mount", "type=volume,src=data,dst=/e,readonly", "busybox", "touch", "/e/x"];
     t.docker(&readonly).fails_with(1, "Read-only file system");
     let id = t.docker(&["create", "-v", "data:/d", "--name", "user", "busybox", "true"]).ok();
-    t.docker(&["volume", "rm", "data"])
-        .fails_with(1, &format!("remove data: volume is in use - [{}]", id.trim()));
+    t.docker(&["volume", "rm", "data"]).fails_with(1, &format!("remove data: volume is in use - [{}]", id.trim()));
     t.docker(&["rm", "-v", "user"]).ok();
     assert_eq!(t.docker(&["volume", "ls", "-q"]).ok(), "data\n", "a named volume stays");
     t.docker(&["volume", "rm", "data"]).ok();
@@ -47,7 +46,10 @@ fn what_is_refused_and_how() {
     let t = Tenant::new("vol");
     for (args, text) in [
         (&["-o", "x=y", "v"][..], "create v: invalid option: \"x\""),
-        (&["-o", "type=nfs", "-o", "o=addr=10.0.0.1", "v"], "DriverOpts=o is not permitted on this endpoint (policy M10)"),
+        (
+            &["-o", "type=nfs", "-o", "o=addr=10.0.0.1", "v"],
+            "DriverOpts=o is not permitted on this endpoint (policy M10)",
+        ),
         (&["-o", "size=zz", "v"], "create v: invalid size: 'zz'"),
         (&["-o", "size=10m", "v"], "create v: quota size requested but no quota support"),
         (&["-d", "nosuch", "v"], "create v: error looking up volume plugin nosuch: plugin \"nosuch\" not found"),
@@ -57,7 +59,8 @@ fn what_is_refused_and_how() {
     }
     t.docker(&["run", "--rm", "-v", "/etc:/x", "busybox", "true"]).fails_with(125, "policy M01");
     t.docker(&["volume", "ls", "-f", "foo=bar"]).fails_with(1, "invalid filter 'foo'");
-    t.docker(&["run", "--rm", "--volumes-from", "nosuch", "busybox", "true"]).fails_with(125, "No such container: nosuch");
+    t.docker(&["run", "--rm", "--volumes-from", "nosuch", "busybox", "true"])
+        .fails_with(125, "No such container: nosuch");
     let cluster = r#"{"Name":"c","ClusterVolumeSpec":{"Group":"g"}}"#;
     assert_eq!(t.refused("POST", "/v1.44/volumes/create", cluster).0, 501);
     assert_eq!(t.docker(&["volume", "ls", "-q"]).ok(), "", "nothing was made on the way");
@@ -101,7 +104,10 @@ fn anonymous_volumes_go_with_their_container_if_they_shall() {
     let shown = "{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}} {{.Driver}} {{.RW}}{{end}}";
     let expected = format!("volume {name} /anon local true\n");
     assert_eq!(t.docker(&["inspect", "-f", shown, "a1"]).ok(), expected);
-    assert_eq!(t.docker(&["ps", "--no-trunc", "--format", "{{.Mounts}} {{.LocalVolumes}}"]).ok(), format!("{name} 1\n"));
+    assert_eq!(
+        t.docker(&["ps", "--no-trunc", "--format", "{{.Mounts}} {{.LocalVolumes}}"]).ok(),
+        format!("{name} 1\n")
+    );
     t.docker(&["rm", "-fv", "a1"]).ok();
     assert_eq!(volumes(), "");
     t.docker(&["run", "--name", "a2", "-v", "/anon", "busybox", "true"]).ok();
@@ -116,7 +122,8 @@ fn anonymous_volumes_go_with_their_container_if_they_shall() {
 fn containers_share_a_volume_while_they_run() {
     let t = Tenant::new("vol");
     t.docker(&["run", "-d", "--name", "one", "-v", "data:/d", "busybox", "sleep", "1000"]).ok();
-    t.docker(&["run", "-d", "--name", "two", "--volumes-from", "one", "--tmpfs", "/d/t", "busybox", "sleep", "1000"]).ok();
+    t.docker(&["run", "-d", "--name", "two", "--volumes-from", "one", "--tmpfs", "/d/t", "busybox", "sleep", "1000"])
+        .ok();
     t.docker(&["run", "-d", "--name", "three", "--volumes-from", "one:ro", "busybox", "sleep", "1000"]).ok();
     t.docker(&["exec", "one", "sh", "-c", "echo first > /d/f"]).ok();
     t.docker(&["exec", "two", "sh", "-c", "cat /d/f; echo second >> /d/f; echo > /d/t/gone"]).ok();
@@ -195,7 +202,8 @@ fn a_part_of_a_volume() {
     assert_eq!(run("sub", &["cat", "/s/f"]).ok(), "in\n");
     for bad in ["nosub", "out"] {
         let path = format!("/var/lib/docker/volumes/data/_data/{bad}");
-        run(bad, &["true"]).fails_with(125, &format!("cannot access path {path}: lstat {path}: no such file or directory"));
+        run(bad, &["true"])
+            .fails_with(125, &format!("cannot access path {path}: lstat {path}: no such file or directory"));
     }
     run("../x", &["true"]).fails_with(125, "policy M04");
 }
@@ -210,7 +218,16 @@ fn an_image_fills_its_volumes() {
     t.shell(tar).ok();
     let id = t.docker(&["create", "-v", "site:/www", "onlywww", "x"]).ok();
     t.docker(&["rm", id.trim()]).ok();
-    let look = ["run", "--rm", "-v", "site:/s", "busybox", "sh", "-c", "cat /s/index.html; stat -c '%u %g %a' /s; ls -d /s/sub"];
+    let look = [
+        "run",
+        "--rm",
+        "-v",
+        "site:/s",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /s/index.html; stat -c '%u %g %a' /s; ls -d /s/sub",
+    ];
     assert_eq!(t.docker(&look).ok(), "hello\n33 33 750\n/s/sub\n");
     let id = t.docker(&["create", "--mount", "type=volume,src=bare,dst=/www,volume-nocopy", "onlywww", "x"]).ok();
     t.docker(&["rm", id.trim()]).ok();
