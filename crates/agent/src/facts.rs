@@ -20,6 +20,7 @@ pub(crate) fn of(config: &Config, network: &Plane) -> Result<HostFacts> {
         labels: config.labels.clone(),
         shared_volumes: config.shared_volumes.is_some(),
         volume_quotas: false,
+        cgroup_version: crate::measure::cgroup_version(),
     })
 }
 

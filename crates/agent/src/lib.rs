@@ -14,6 +14,7 @@ mod idmap;
 pub mod images;
 mod layer;
 pub mod lifecycle;
+mod measure;
 mod neighbours;
 pub mod network;
 mod passwd;
@@ -21,6 +22,7 @@ mod report;
 mod run;
 mod spec;
 pub mod stdio;
+mod uts;
 mod volumes;
 
 pub use config::Config;

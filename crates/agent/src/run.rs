@@ -5,7 +5,10 @@ use std::sync::Arc;
 use domain::{Error, Result};
 use rpc::{
     Channels,
-    v1::{agent_server::AgentServer, layers_server::LayersServer, networks_server::NetworksServer},
+    v1::{
+        agent_server::AgentServer, layers_server::LayersServer, measure_server::MeasureServer,
+        networks_server::NetworksServer,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +43,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let (endpoints, host) = (engine.config.schedulers.clone(), engine.config.host_id);
     engine.network.ask(Arc::new(Schedulers { channels: channels.clone(), endpoints, host }));
     tokio::spawn(engine.network.clone().converge(stop.clone()));
+    tokio::spawn(engine.clone().measure_for_ever(stop.clone()));
     tokio::spawn(report::run(engine.clone(), channels, facts, stop.clone()));
     tokio::spawn(evict::run(engine.clone(), stop.clone()));
     let served = serve(&engine, stop).await;
@@ -61,6 +65,7 @@ pub async fn open(config: Config) -> Result<Arc<Engine>> {
 
 async fn serve(engine: &Arc<Engine>, stop: CancellationToken) -> Result<()> {
     let config = &engine.config;
+    let measure = MeasureServer::new(Service::new(engine.clone()));
     let service = AgentServer::new(Service::new(engine.clone()))
         .max_decoding_message_size(MESSAGE_MAX_BYTES)
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
@@ -74,7 +79,8 @@ async fn serve(engine: &Arc<Engine>, stop: CancellationToken) -> Result<()> {
     let server = rpc::server(&config.tls)?
         .add_service(service)
         .add_service(LayersServer::new(LayerService::new(engine.clone())))
-        .add_service(networks);
+        .add_service(networks)
+        .add_service(measure);
     // Streams of clients last as long as containers: a stop does not wait for them.
     tokio::select! {
         served = server.serve_with_incoming(connections) => served.map_err(|e| Error::because("gRPC server", e)),

@@ -60,7 +60,23 @@ fn document(bytes: &[u8]) -> Result<Value, ParseError> {
 }
 
 fn malformed(error: &serde_json::Error) -> ParseError {
-    ParseError::Malformed { message: format!("invalid JSON: {error}") }
+    let text = error.to_string();
+    match unknown_restart_policy(&text) {
+        Some(message) => ParseError::Malformed { message },
+        None => ParseError::Malformed { message: format!("invalid JSON: {text}") },
+    }
+}
+
+/// Docker's type has a closed list of names, and dockerd an error of its own for others.
+fn unknown_restart_policy(text: &str) -> Option<String> {
+    let (name, expected) = text.strip_prefix("unknown variant `")?.split_once("`, expected one of ")?;
+    let is_policy = expected.contains("`unless-stopped`");
+    is_policy.then(|| {
+        format!(
+            "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or \
+             'unless-stopped'"
+        )
+    })
 }
 
 fn steps(path: &serde_ignored::Path<'_>) -> Vec<String> {

@@ -24,6 +24,9 @@ pub struct HostFacts {
     pub endpoint: String,
     pub underlay_address: IpAddr,
     pub underlay_mtu: u32,
+    /// 1 or 2; 0 from an agent that does not say.
+    #[serde(default)]
+    pub cgroup_version: u32,
     /// Thousandths of a CPU that containers may have.
     pub cpu_millis: i64,
     pub memory_bytes: i64,

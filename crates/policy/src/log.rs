@@ -1,4 +1,8 @@
 //! R13: log drivers. Only those that keep the log here: the others read files of the host or dial from it.
+//!
+//! Options and errors are dockerd's; it tells of most of them only at the start, we at the create. Two of them have nothing
+//! to do here: a full buffer never blocks a container (`mode`, `max-buffer-size`: the log is written by a process of its
+//! own), and `compress` would only change a file that nobody sees, which its warning says.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,16 +11,28 @@ use domain::{
     Error, Result,
     spec::{LogDriver, LogSpec},
 };
+use regex::{Regex, RegexBuilder};
 
 use crate::refuse::{forbidden, malformed};
 
 const MIB: u64 = 1 << 20;
-const SIZE_DEFAULT: u64 = 100 * MIB;
 const SIZE_MAX: u64 = 100 * MIB;
 const SIZE_MIN: u64 = 1 << 10;
 const FILES_MAX: u32 = 10;
+/// dockerd's for `local`.
+const LOCAL_SIZE: u64 = 20 * MIB;
+const LOCAL_FILES: u32 = 5;
+/// A tenant's expression may take this much memory.
+const REGEX_MAX_BYTES: usize = 1 << 20;
 const REFUSED: [&str; 9] =
     ["awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "logentries", "splunk", "syslog"];
+const JSON_FILE_OPTIONS: [&str; 8] =
+    ["compress", "env", "env-regex", "labels", "labels-regex", "max-file", "max-size", "tag"];
+const LOCAL_OPTIONS: [&str; 3] = ["compress", "max-file", "max-size"];
+/// Of every driver.
+const DELIVERY_OPTIONS: [&str; 2] = ["max-buffer-size", "mode"];
+
+type Options = BTreeMap<String, String>;
 
 /// What attributes are taken from.
 pub(crate) struct Source<'a> {
@@ -34,12 +50,13 @@ pub(crate) fn resolve(
 ) -> Result<LogSpec> {
     let HostConfigLogConfig { typ, config } = given.unwrap_or_default();
     let driver = driver(typ.as_deref().unwrap_or_default(), default)?;
-    let mut log = LogSpec { driver, max_size_bytes: SIZE_DEFAULT, max_files: FILES_MAX, attributes: BTreeMap::new() };
-    let options: BTreeMap<String, String> = config.unwrap_or_default().into_iter().collect();
-    for (name, value) in &options {
-        apply(&mut log, name, value, source, warnings)?;
-    }
-    Ok(log)
+    let options: Options = config.unwrap_or_default().into_iter().collect();
+    check_delivery(&options)?;
+    check_names(driver, &options)?;
+    let (max_size_bytes, max_files) = files(driver, &options, warnings)?;
+    check_compress(driver, &options, warnings)?;
+    let attributes = if driver == LogDriver::JsonFile { attributes(&options, source)? } else { BTreeMap::new() };
+    Ok(LogSpec { driver, max_size_bytes, max_files, attributes })
 }
 
 fn driver(given: &str, default: LogDriver) -> Result<LogDriver> {
@@ -55,45 +72,80 @@ fn driver(given: &str, default: LogDriver) -> Result<LogDriver> {
     }
 }
 
-fn apply(log: &mut LogSpec, name: &str, value: &str, source: &Source<'_>, warnings: &mut Vec<String>) -> Result<()> {
-    let field = format!("HostConfig.LogConfig.Config.{name}");
-    let bad = |why: &str| malformed(&field, value, why, "R13");
-    match name {
-        "max-size" => log.max_size_bytes = max_size(&field, value, warnings).ok_or_else(|| bad("not a size"))?,
-        "max-file" => log.max_files = max_files(&field, value, warnings).ok_or_else(|| bad("not a number above 0"))?,
-        "compress" if matches!(value, "true" | "false") => {}
-        "labels" => log.attributes.extend(list(value).filter_map(|k| source.labels.get_key_value(k)).map(owned)),
-        "env" => log.attributes.extend(list(value).filter_map(|k| variable(source.env, k))),
-        "tag" => {
-            let tag = tag(value, source).ok_or_else(|| bad("only {{.ID}} and {{.Name}} can be used"))?;
-            log.attributes.insert("tag".to_owned(), tag);
-        }
-        "compress" => return Err(bad("not true or false")),
-        _ => return Err(Error::invalid(format!("unknown log opt '{name}' for json-file log driver"))),
+/// As dockerd puts it, where its driver fails.
+fn failed(why: impl std::fmt::Display) -> Error {
+    Error::invalid(format!("failed to initialize logging driver: {why}"))
+}
+
+fn field(name: &str) -> String {
+    format!("HostConfig.LogConfig.Config.{name}")
+}
+
+fn check_delivery(options: &Options) -> Result<()> {
+    let mode = options.get("mode").map_or("", String::as_str);
+    if !matches!(mode, "" | "blocking" | "non-blocking") {
+        return Err(Error::invalid(format!("logger: logging mode not supported: {}", mode.escape_debug())));
     }
-    Ok(())
+    match options.get("max-buffer-size") {
+        Some(_) if mode != "non-blocking" => {
+            Err(Error::invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'"))
+        }
+        Some(size) if bytes(size).is_none() => Err(Error::invalid(format!(
+            "error parsing option max-buffer-size: invalid size: '{}'",
+            size.escape_debug()
+        ))),
+        _ => Ok(()),
+    }
 }
 
-fn list(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|v| !v.is_empty())
+/// `none` takes whatever it is given, in dockerd too: there is no log that it could change.
+fn check_names(driver: LogDriver, options: &Options) -> Result<()> {
+    let known: &[&str] = match driver {
+        LogDriver::JsonFile => &JSON_FILE_OPTIONS,
+        LogDriver::Local => &LOCAL_OPTIONS,
+        LogDriver::None => return Ok(()),
+    };
+    let unknown = |name: &&String| !known.contains(&name.as_str()) && !DELIVERY_OPTIONS.contains(&name.as_str());
+    let Some(name) = options.keys().find(unknown) else { return Ok(()) };
+    let name = name.escape_debug();
+    Err(Error::invalid(match driver {
+        LogDriver::Local => format!("unknown log opt '{name}' for log driver local"),
+        _ => format!("unknown log opt '{name}' for json-file log driver"),
+    }))
 }
 
-fn owned((key, value): (&String, &String)) -> (String, String) {
-    (key.clone(), value.clone())
+/// Bytes of a file, and number of files. A size alone means one file, as with dockerd; nothing at all means as much as is
+/// kept here.
+fn files(driver: LogDriver, options: &Options, warnings: &mut Vec<String>) -> Result<(u64, u32)> {
+    let size = options.get("max-size").filter(|_| driver != LogDriver::None);
+    let count = options.get("max-file").filter(|_| driver != LogDriver::None);
+    let (default_size, default_files) = match (driver, size) {
+        (LogDriver::Local, _) => (LOCAL_SIZE, LOCAL_FILES),
+        (_, Some(text)) if text != "-1" => (SIZE_MAX, 1),
+        _ => (SIZE_MAX, FILES_MAX),
+    };
+    let size = size.map(|text| max_size(driver, text, warnings)).transpose()?;
+    let count = count.map(|text| max_files(text, warnings)).transpose()?;
+    Ok((size.unwrap_or(default_size), count.unwrap_or(default_files)))
 }
 
-fn variable(env: &[String], key: &str) -> Option<(String, String)> {
-    env.iter().filter_map(|e| e.split_once('=')).find(|(k, _)| *k == key).map(|(k, v)| (k.to_owned(), v.to_owned()))
-}
-
-/// `10m`, `1g`, `500k`, `4096`; `-1` is Docker's "without limit".
-fn max_size(field: &str, value: &str, warnings: &mut Vec<String>) -> Option<u64> {
-    let asked = if value == "-1" { u64::MAX } else { bytes(value)? };
+/// `10m`, `1g`, `500k`, `4096`; `-1` is json-file's "without limit".
+fn max_size(driver: LogDriver, text: &str, warnings: &mut Vec<String>) -> Result<u64> {
+    let shown = text.escape_debug();
+    let asked = match (driver, text) {
+        (LogDriver::JsonFile, "-1") => u64::MAX,
+        (LogDriver::Local, _) => bytes(text)
+            .ok_or_else(|| failed(format!("invalid value for max-size: {shown}: invalid size: '{shown}'")))?,
+        _ => bytes(text).ok_or_else(|| failed(format!("invalid size: '{shown}'")))?,
+    };
+    if asked == 0 {
+        return Err(failed("max-size must be a positive number"));
+    }
     let kept = asked.clamp(SIZE_MIN, SIZE_MAX);
     if kept != asked {
-        warnings.push(format!("{field}={value} was set to {kept} bytes (policy R13)"));
+        warnings.push(format!("{}={shown} was set to {kept} bytes (policy R13)", field("max-size")));
     }
-    Some(kept)
+    Ok(kept)
 }
 
 fn bytes(value: &str) -> Option<u64> {
@@ -107,15 +159,74 @@ fn bytes(value: &str) -> Option<u64> {
         _ => return None,
     };
     let number: u64 = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok()? } else { return None };
-    Some(number.saturating_mul(1 << shift)).filter(|n| *n > 0)
+    Some(number.saturating_mul(1 << shift))
 }
 
-fn max_files(field: &str, value: &str, warnings: &mut Vec<String>) -> Option<u32> {
-    let asked: u32 = value.parse().ok().filter(|n| *n > 0)?;
-    if asked > FILES_MAX {
-        warnings.push(format!("{field}={value} was lowered to {FILES_MAX} (policy R13)"));
+fn max_files(text: &str, warnings: &mut Vec<String>) -> Result<u32> {
+    let number: Option<i64> = text.parse().ok();
+    let asked = number.ok_or_else(|| failed(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))?;
+    if asked < 1 {
+        return Err(failed("max-file cannot be less than 1"));
     }
-    Some(asked.min(FILES_MAX))
+    let kept = u32::try_from(asked).unwrap_or(u32::MAX).min(FILES_MAX);
+    if i64::from(kept) != asked {
+        warnings.push(format!("{}={asked} was lowered to {FILES_MAX} (policy R13)", field("max-file")));
+    }
+    Ok(kept)
+}
+
+fn check_compress(driver: LogDriver, options: &Options, warnings: &mut Vec<String>) -> Result<()> {
+    let Some(text) = options.get("compress").filter(|_| driver != LogDriver::None) else { return Ok(()) };
+    let wanted = match text.as_str() {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => true,
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => false,
+        _ => return Err(failed(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
+    };
+    let several = options.get("max-file").and_then(|n| n.parse::<i64>().ok()).is_some_and(|n| n > 1);
+    if wanted && driver == LogDriver::JsonFile && !(several && options.contains_key("max-size")) {
+        return Err(failed("compress cannot be true when max-file is less than 2 or max-size is not set"));
+    }
+    if wanted {
+        warnings.push(format!("{}: old log files are kept as they are (policy R13)", field("compress")));
+    }
+    Ok(())
+}
+
+/// What `logs --details` shows.
+fn attributes(options: &Options, source: &Source<'_>) -> Result<BTreeMap<String, String>> {
+    let get = |name: &str| options.get(name).map_or("", String::as_str);
+    let mut chosen = BTreeMap::new();
+    let labels = Choice::of(get("labels"), options.get("labels-regex"))?;
+    chosen.extend(source.labels.iter().filter(|(k, _)| labels.takes(k)).map(|(k, v)| (k.clone(), v.clone())));
+    let variables = Choice::of(get("env"), options.get("env-regex"))?;
+    let env = source.env.iter().filter_map(|e| e.split_once('=')).filter(|(k, _)| variables.takes(k));
+    chosen.extend(env.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    if let Some(template) = options.get("tag").filter(|t| !t.is_empty()) {
+        let bad = || malformed(&field("tag"), template, "only {{.ID}} and {{.Name}} can be used", "R13");
+        chosen.insert("tag".to_owned(), tag(template, source).ok_or_else(bad)?);
+    }
+    Ok(chosen)
+}
+
+/// Keys by name, and by a pattern that any part of a key may match.
+struct Choice<'a> {
+    names: Vec<&'a str>,
+    pattern: Option<Regex>,
+}
+
+impl<'a> Choice<'a> {
+    fn of(names: &'a str, pattern: Option<&String>) -> Result<Self> {
+        let compile = |text: &String| {
+            let compiled = RegexBuilder::new(text).size_limit(REGEX_MAX_BYTES).build();
+            compiled.map_err(|_| failed(format!("error parsing regexp: `{}`", text.escape_debug())))
+        };
+        let pattern = pattern.filter(|text| !text.is_empty()).map(compile).transpose()?;
+        Ok(Self { names: names.split(',').map(str::trim).filter(|n| !n.is_empty()).collect(), pattern })
+    }
+
+    fn takes(&self, key: &str) -> bool {
+        self.names.contains(&key) || self.pattern.as_ref().is_some_and(|p| p.is_match(key))
+    }
 }
 
 /// Never a template engine: Go's would call methods of its argument.
@@ -140,8 +251,8 @@ mod tests {
     use super::*;
 
     fn log(typ: &str, options: &[(&str, &str)]) -> Result<(LogSpec, usize)> {
-        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
-        let env = ["E=2".to_owned()];
+        let labels = BTreeMap::from([("a", "1"), ("xy", "2")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let env = ["E=2".to_owned(), "FOO=4".to_owned(), "BARE".to_owned()];
         let source = Source { id: &"ab".repeat(32), name: "web", labels: &labels, env: &env };
         let config = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let given = HostConfigLogConfig { typ: Some(typ.to_owned()), config: Some(config) };
@@ -149,22 +260,40 @@ mod tests {
         resolve(Some(given), LogDriver::JsonFile, &source, &mut warnings).map(|l| (l, warnings.len()))
     }
 
+    fn files(typ: &str, options: &[(&str, &str)]) -> (u64, u32, usize) {
+        let (spec, warnings) = log(typ, options).expect("legal");
+        (spec.max_size_bytes, spec.max_files, warnings)
+    }
+
     #[test]
-    fn options_are_read_and_bounded() {
-        let (spec, warnings) = log("", &[]).expect("default");
-        assert_eq!(
-            (spec.driver, spec.max_size_bytes, spec.max_files, warnings),
-            (LogDriver::JsonFile, 100 * MIB, 10, 0)
-        );
-        let (spec, warnings) = log(
-            "local",
-            &[("max-size", "1m"), ("max-file", "3"), ("labels", "a,b"), ("env", "E"), ("tag", "{{.Name}}/{{.ID}}")],
+    fn sizes_are_read_and_bounded() {
+        assert_eq!(files("", &[]), (100 * MIB, 10, 0));
+        assert_eq!(files("", &[("max-size", "10k")]), (10 << 10, 1, 0));
+        assert_eq!(files("", &[("max-size", "1m"), ("max-file", "3"), ("compress", "true")]), (MIB, 3, 1));
+        assert_eq!(files("json-file", &[("max-size", "-1"), ("max-file", "1000000000")]), (100 * MIB, 10, 2));
+        assert_eq!(files("local", &[]), (20 * MIB, 5, 0));
+        assert_eq!(files("local", &[("max-size", "1m"), ("compress", "false")]), (MIB, 5, 0));
+        assert_eq!(log("none", &[("max-size", "x")]).expect("nothing to bound").0.driver, LogDriver::None);
+    }
+
+    #[test]
+    fn attributes_are_chosen_by_name_and_pattern() {
+        let (spec, _) = log(
+            "json-file",
+            &[
+                ("labels", "a,b"),
+                ("labels-regex", "^x"),
+                ("env", "E"),
+                ("env-regex", "OO$"),
+                ("tag", "{{.Name}}/{{.ID}}"),
+            ],
         )
         .expect("all");
-        assert_eq!((spec.max_size_bytes, spec.max_files, warnings), (MIB, 3, 0));
-        assert_eq!((spec.attributes["a"].as_str(), spec.attributes["E"].as_str()), ("1", "2"));
-        assert_eq!(spec.attributes["tag"], "web/abababababab");
-        assert_eq!(log("json-file", &[("max-size", "-1"), ("max-file", "1000000000")]).expect("clamped").1, 2);
+        let got: Vec<_> = spec.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(got, ["E=2", "FOO=4", "a=1", "tag=web/abababababab", "xy=2"]);
+        assert!(
+            log("", &[("mode", "non-blocking"), ("max-buffer-size", "4m")]).expect("no effect").0.attributes.is_empty()
+        );
     }
 
     #[test]
@@ -173,14 +302,45 @@ mod tests {
             assert!(matches!(log(driver, &[]), Err(Error::Forbidden(_))), "{driver}");
         }
         assert!(log("../../plugin", &[]).is_err());
-        for (k, v) in [
-            ("tag", "{{.ExtraAttributes nil}}"),
-            ("unknown-opt", "1"),
-            ("max-size", "x"),
-            ("max-file", "0"),
-            ("compress", "maybe"),
+        assert!(log("json-file", &[("tag", "{{.ExtraAttributes nil}}")]).is_err());
+        assert!(log("json-file", &[("labels-regex", &"(a{1000}){1000}".repeat(9))]).is_err());
+    }
+
+    #[test]
+    fn errors_are_dockerds() {
+        for (driver, options, text) in [
+            ("json-file", &[("foo", "1")][..], "unknown log opt 'foo' for json-file log driver"),
+            ("local", &[("labels", "a")], "unknown log opt 'labels' for log driver local"),
+            (
+                "json-file",
+                &[("max-size", "0")],
+                "failed to initialize logging driver: max-size must be a positive number",
+            ),
+            ("json-file", &[("max-size", "x")], "failed to initialize logging driver: invalid size: 'x'"),
+            (
+                "local",
+                &[("max-size", "-1")],
+                "failed to initialize logging driver: invalid value for max-size: -1: invalid size: '-1'",
+            ),
+            ("json-file", &[("max-file", "0")], "failed to initialize logging driver: max-file cannot be less than 1"),
+            (
+                "json-file",
+                &[("max-file", "x")],
+                "failed to initialize logging driver: strconv.Atoi: parsing \"x\": invalid syntax",
+            ),
+            (
+                "json-file",
+                &[("compress", "maybe")],
+                "failed to initialize logging driver: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            ("json-file", &[("mode", "foo")], "logger: logging mode not supported: foo"),
+            (
+                "json-file",
+                &[("max-buffer-size", "1m")],
+                "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+            ),
         ] {
-            assert!(log("json-file", &[(k, v)]).is_err(), "{k}={v}");
+            assert_eq!(log(driver, options).expect_err(text).to_string(), text);
         }
     }
 }

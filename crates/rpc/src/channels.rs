@@ -25,6 +25,7 @@ type Wire = InterceptedService<Channel, Carry>;
 pub type Agent = v1::agent_client::AgentClient<Wire>;
 pub type Blobs = v1::blobs_client::BlobsClient<Wire>;
 pub type Layers = v1::layers_client::LayersClient<Wire>;
+pub type Measure = v1::measure_client::MeasureClient<Wire>;
 pub type Networks = v1::networks_client::NetworksClient<Wire>;
 pub type Scheduler = v1::scheduler_client::SchedulerClient<Wire>;
 
@@ -63,6 +64,12 @@ impl Channels {
         let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
         Ok(v1::networks_client::NetworksClient::with_interceptor(wire, Carry)
             .max_decoding_message_size(MESSAGE_MAX_BYTES))
+    }
+
+    /// What the agent of `host` measures.
+    pub fn measure(&self, host: HostId, endpoint: &str) -> Result<Measure> {
+        let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
+        Ok(v1::measure_client::MeasureClient::with_interceptor(wire, Carry))
     }
 
     pub fn scheduler(&self, endpoint: &str) -> Result<Scheduler> {

@@ -169,6 +169,7 @@ impl From<&HostFacts> for v1::HostFacts {
             labels: f.labels.clone().into_iter().collect(),
             shared_volumes: f.shared_volumes,
             volume_quotas: f.volume_quotas,
+            cgroup_version: f.cgroup_version,
         }
     }
 }
@@ -191,6 +192,7 @@ impl TryFrom<v1::HostFacts> for HostFacts {
             labels: f.labels.into_iter().collect(),
             shared_volumes: f.shared_volumes,
             volume_quotas: f.volume_quotas,
+            cgroup_version: f.cgroup_version,
         })
     }
 }

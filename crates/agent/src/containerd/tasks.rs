@@ -8,7 +8,7 @@ use containerd_client::{
     services::v1::{
         CloseIoRequest, CreateTaskRequest, DeleteProcessRequest, DeleteTaskRequest, ExecProcessRequest, KillRequest,
         ListPidsRequest, ListTasksRequest, PauseTaskRequest, ResizePtyRequest, ResumeTaskRequest, StartRequest,
-        WaitRequest, tasks_client::TasksClient,
+        UpdateTaskRequest, WaitRequest, tasks_client::TasksClient,
     },
     tonic::{Code, Status, transport::Channel},
     types::v1::Status as TaskStatus,
@@ -18,6 +18,7 @@ use prost_types::{Any, Timestamp};
 
 use super::{Containerd, Mount, failed, optional};
 
+const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 /// How a process ended.
@@ -161,6 +162,16 @@ impl Containerd {
     pub async fn resume(&self, id: &str) -> Result<()> {
         let request = self.request(ResumeTaskRequest { container_id: id.to_owned() });
         self.tasks().resume(request).await.map_err(|s| failed("tasks.resume", s))?;
+        Ok(())
+    }
+
+    /// New limits for the cgroup of a running task.
+    pub async fn update_task(&self, id: &str, limits: &oci_spec::runtime::LinuxResources) -> Result<(), RunError> {
+        let value =
+            serde_json::to_vec(limits).map_err(|e| RunError::Failed(domain::Error::because("limits of a task", e)))?;
+        let resources = Some(Any { type_url: RESOURCES_TYPE.to_owned(), value });
+        let request = UpdateTaskRequest { container_id: id.to_owned(), resources, annotations: Default::default() };
+        self.tasks().update(self.request(request)).await.map_err(|s| RunError::of("tasks.update", s))?;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 mod exec;
 mod layers;
+mod measure;
 mod networks;
 mod verbs;
 

@@ -13,14 +13,15 @@ use std::{
     time::Instant,
 };
 
-use domain::{Endpoint, Observation, Result, Status};
+use domain::{ContainerSpec, Endpoint, Observation, Result, Status};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     layer::LayerState,
     restart_policy::Backoff,
-    state::{Accepted, State, next_generation},
+    size::Sizing,
+    state::{Accepted, Limits, State, next_generation},
 };
 use crate::{
     containerd::Mount,
@@ -41,6 +42,8 @@ pub struct Container {
     made: AtomicBool,
     /// The kernel killed a process of the current run.
     pub oom: AtomicBool,
+    /// How its size on disk is being measured.
+    pub sizing: Sizing,
     /// A restart by hand is under way: auto-remove must not take the container away in the middle.
     pub restarting_by_hand: AtomicBool,
     /// A stop by hand is under way: its exit is told as one.
@@ -86,6 +89,7 @@ impl Container {
             stored: AsyncMutex::default(),
             made: AtomicBool::new(false),
             oom: AtomicBool::new(false),
+            sizing: Sizing::default(),
             restarting_by_hand: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
@@ -127,6 +131,35 @@ impl Container {
     /// Its networks now.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.state.borrow().endpoints.clone().unwrap_or_else(|| self.accepted.endpoints.clone())
+    }
+
+    /// As accepted, or as the last update has set them.
+    pub fn limits(&self) -> Limits {
+        let spec = &self.accepted.spec;
+        let accepted = || Limits { resources: spec.resources.clone(), restart: spec.restart };
+        self.state.borrow().limits.clone().unwrap_or_else(accepted)
+    }
+
+    /// What the next run is made of.
+    pub fn spec(&self) -> ContainerSpec {
+        let Limits { resources, restart } = self.limits();
+        ContainerSpec { resources, restart, ..self.accepted.spec.clone() }
+    }
+
+    /// A new size on disk is news, unless something else is about to be told of the container: whoever waits for what
+    /// follows a generation must not take this for it. None: nothing new.
+    pub fn note_size(&self, bytes: i64) -> Option<Observation> {
+        let news = self.state.send_if_modified(|state| {
+            let quiet = matches!(state.status(), Status::Created | Status::Running | Status::Paused | Status::Exited);
+            let o = &mut state.observation;
+            let news = quiet && !o.removed && o.size_rw_bytes.unwrap_or(0) != bytes;
+            if news {
+                o.generation = next_generation(o.generation);
+                o.size_rw_bytes = Some(bytes);
+            }
+            news
+        });
+        news.then(|| self.observation())
     }
 
     /// Applies `change` under the next generation and wakes who waits.

@@ -217,10 +217,20 @@ impl Engine {
         crate::stdio::drain_leftovers(&execs);
     }
 
-    fn report_exec(&self, container: &Container, exec: &ExecId, running: bool, pid: u32, exit_code: i32) {
-        let Accepted { tenant, id, .. } = &container.accepted;
+    fn report_exec(
+        self: &Arc<Self>,
+        measured: &Arc<Container>,
+        exec: &ExecId,
+        running: bool,
+        pid: u32,
+        exit_code: i32,
+    ) {
+        let Accepted { tenant, id, .. } = &measured.accepted;
         let (tenant, container, exec) = (*tenant, id.clone(), exec.clone());
         self.reports.exec(ExecObservation { tenant, container, exec, running, pid, exit_code });
+        if !running {
+            self.measure_later(measured);
+        }
     }
 }
 

@@ -96,7 +96,9 @@ impl Engine {
         {
             tracing::warn!(container = container.id(), error = error.operator_text(), "stdin for the next run");
         }
-        let observation = self.observe_exit(container, exit, &next);
+        // Who lists the container right after its end sees what it has written.
+        let size = if matches!(next, Next::Stay) { self.size_at_exit(container, &turn).await } else { None };
+        let observation = self.observe_exit(container, exit, &next, size);
         self.clean_run(container, &next).await;
         match next {
             Next::Stay => {}
@@ -108,7 +110,7 @@ impl Engine {
     fn next(&self, container: &Container, turn: &mut Turn, run: &Run, exit: Exit) -> Next {
         let state = container.state();
         let spec = &container.accepted.spec;
-        if state.wanted && restarts(spec.restart, exit.code, state.observation.restart_count) {
+        if state.wanted && restarts(container.limits().restart, exit.code, state.observation.restart_count) {
             return Next::Restart(turn.backoff.next(run.since.elapsed()));
         }
         match spec.auto_remove && !container.restarting_by_hand.load(Ordering::Acquire) {
@@ -117,7 +119,13 @@ impl Engine {
         }
     }
 
-    fn observe_exit(self: &Arc<Self>, container: &Arc<Container>, exit: Exit, next: &Next) -> Observation {
+    fn observe_exit(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        exit: Exit,
+        next: &Next,
+        size_rw_bytes: Option<i64>,
+    ) -> Observation {
         let told = container.oom.swap(false, Ordering::AcqRel);
         let oom = told || self.oom_killed(container);
         let by_hand = container.stopping.load(Ordering::Acquire);
@@ -128,6 +136,7 @@ impl Engine {
             tell_exit(state, exit, by_hand);
             let o = &mut state.observation;
             (o.pid, o.exit_code, o.oom_killed, o.finished_at) = (0, exit.code, oom, Some(exit.at));
+            o.size_rw_bytes = size_rw_bytes.or(o.size_rw_bytes);
             match next {
                 Next::Restart(_) => {
                     o.status = Status::Restarting;

@@ -23,7 +23,7 @@ use crate::{
     network::{Sandbox, SandboxRequest},
     passwd::{Accounts, User},
     spec::{self, Context},
-    stdio,
+    stdio, uts,
 };
 
 /// `/etc/passwd` and `/etc/group` of images, by topmost chain id.
@@ -86,6 +86,10 @@ impl Engine {
         laps.lap("create");
         container.oom.store(false, Ordering::Release);
         turn.run = Some(Run { pid, since: Instant::now(), health: None });
+        let domainname = &container.accepted.spec.domainname;
+        if !domainname.is_empty() {
+            uts::set_domainname(pid, domainname).await?;
+        }
         container.announce_start();
         self.watch_exit(container, pid);
         // Before the command runs: it may be over when the answer comes.
@@ -181,7 +185,7 @@ impl Engine {
             helpers: &self.config.helpers,
             volumes: &self.volume_sources(accepted)?,
         };
-        spec::build(&accepted.spec, &context).map(|spec| rpc::to_json(&spec))
+        spec::build(&container.spec(), &context).map(|spec| rpc::to_json(&spec))
     }
 
     /// The record gets the runtime spec, and says that a run is wanted. A spec that was written ahead is good for every

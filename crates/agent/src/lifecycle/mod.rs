@@ -21,11 +21,14 @@ mod plug;
 mod remove;
 mod resize;
 mod restart_policy;
+mod size;
 mod start;
 mod state;
+mod stats;
 mod stop;
 mod streams;
 mod top;
+mod update;
 mod volumes;
 mod wait;
 
@@ -40,12 +43,13 @@ use tokio::sync::{Semaphore, watch};
 pub use container::Container;
 pub use exec::ExecStart;
 pub use layer::LayerState;
-pub use state::Accepted;
+pub use state::{Accepted, Limits};
 pub use streams::{Input, Inputs, Outputs};
 pub use wait::Condition;
 
 use crate::{
-    Config, containerd::Containerd, idmap::Idmap, images::Images, network::Plane, report::Reports, volumes::Volumes,
+    Config, containerd::Containerd, idmap::Idmap, images::Images, measure::Samplers, network::Plane, report::Reports,
+    volumes::Volumes,
 };
 
 /// Removed containers whose last observation is remembered, for a `wait` that comes again after its connection broke.
@@ -84,6 +88,7 @@ pub struct Engine {
     slots: Semaphore,
     accounts: launch::AccountsCache,
     execs: exec::Execs,
+    samplers: Arc<Samplers>,
     /// True once the containers of an earlier agent are known.
     adopted: watch::Sender<bool>,
 }
@@ -110,6 +115,7 @@ impl Engine {
             slots: Semaphore::new(2 * cores),
             accounts: launch::AccountsCache::default(),
             execs: exec::Execs::default(),
+            samplers: Arc::default(),
             adopted: watch::Sender::new(false),
         })
     }

@@ -1,10 +1,13 @@
 //! What became of a container: the observation that everybody sees, and what only its agent must remember.
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, ContainerSpec, Endpoint, Happening, Observation, PlacedVolume, Status, TenantId};
+use domain::{
+    ContainerId, ContainerSpec, Endpoint, Happening, Observation, PlacedVolume, Resources, Status, TenantId,
+    spec::RestartPolicy,
+};
 use serde::{Deserialize, Serialize};
 
-/// What was asked for; kept in the container's record and never changed.
+/// What was asked for; kept in the container's record and never changed (an update is in [`State::limits`]).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
@@ -33,6 +36,17 @@ pub struct State {
     /// Its networks, once a connect or disconnect has changed them.
     #[serde(default)]
     pub endpoints: Option<Vec<Endpoint>>,
+    /// What an update has set instead of what was accepted.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+}
+
+/// What `docker update` changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub resources: Resources,
+    pub restart: RestartPolicy,
 }
 
 impl State {
@@ -54,7 +68,7 @@ impl State {
             size_rw_bytes: None,
             happenings: Vec::new(),
         };
-        let mut state = Self { observation, wanted: false, last_exit: None, endpoints: None };
+        let mut state = Self { observation, wanted: false, last_exit: None, endpoints: None, limits: None };
         state.happened(Utc::now(), "create", []);
         state
     }

@@ -184,7 +184,7 @@ impl Process {
             "args" | "command" | "cmd" => self.command.clone(),
             "c" => format!("{:.0}", 100.0 * self.cpu_s() as f64 / self.age_s()),
             "pcpu" | "%cpu" => format!("{:.1}", 100.0 * self.cpu_s() as f64 / self.age_s()),
-            "pmem" | "%mem" => "0.0".to_owned(),
+            "pmem" | "%mem" => format!("{:.1}", 100.0 * rss_kib as f64 / memory_kib()),
             "vsz" | "vsize" => (self.number(23) / 1024).to_string(),
             "rss" => rss_kib.to_string(),
             "tty" | "tt" | "tname" => terminal(self.number(7)),
@@ -205,6 +205,13 @@ impl Process {
 /// USER_HZ, the same on every Linux that we run on.
 const TICKS_PER_S: u64 = 100;
 const PAGE_KIB: u64 = 4;
+
+/// All of it, as `ps` reckons.
+fn memory_kib() -> f64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|l| l.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<f64>().ok());
+    total.unwrap_or(f64::INFINITY)
+}
 
 fn clock(seconds: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)

@@ -34,6 +34,13 @@ pub(super) fn build(limits: &Resources) -> Result<LinuxResources, OciSpecError> 
     all.build()
 }
 
+/// For a container that runs: everything but its devices, which no update changes.
+pub(super) fn live(limits: &Resources) -> Result<LinuxResources, OciSpecError> {
+    let mut all = build(limits)?;
+    all.set_devices(None);
+    Ok(all)
+}
+
 /// What was asked for, no higher than this host allows: raising a hard limit needs CAP_SYS_RESOURCE, which the machine
 /// may not have, and runc fails where it cannot set one.
 pub(super) fn rlimits(asked: &[Rlimit]) -> Result<Vec<PosixRlimit>, OciSpecError> {

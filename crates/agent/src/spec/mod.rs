@@ -72,6 +72,11 @@ pub(crate) fn build(spec: &ContainerSpec, context: &Context<'_>) -> Result<Spec>
     Ok(built)
 }
 
+/// New limits for a running container.
+pub(crate) fn live_limits(resources: &domain::Resources) -> Result<oci_spec::runtime::LinuxResources> {
+    limits::live(resources).map_err(|e| Error::because("limits", e))
+}
+
 fn assemble(spec: &ContainerSpec, context: &Context<'_>) -> Result<Spec, OciSpecError> {
     let root = RootBuilder::default().path("rootfs").readonly(spec.rootfs_readonly).build()?;
     SpecBuilder::default()

@@ -7,6 +7,7 @@ mod command;
 mod create;
 mod network;
 mod render;
+pub mod stats;
 
 pub use bollard_stubs::models::{
     AuthConfig, AuthResponse, ContainerConfig, ContainerCreateResponse, ContainerInspectResponse, ContainerState,

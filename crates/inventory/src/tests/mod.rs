@@ -72,6 +72,7 @@ pub(crate) fn facts(cpu_millis: i64, memory_bytes: i64) -> HostFacts {
         underlay_mtu: 1500,
         shared_volumes: false,
         volume_quotas: false,
+        cgroup_version: 2,
         cpu_millis,
         memory_bytes,
         kernel_version: "6.1.0".into(),

@@ -28,6 +28,7 @@ impl World {
                 underlay_mtu: 1500,
                 shared_volumes: false,
                 volume_quotas: false,
+                cgroup_version: 2,
                 cpu_millis: 4000,
                 memory_bytes: 4 << 30,
                 kernel_version: "6.1".into(),

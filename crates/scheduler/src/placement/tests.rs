@@ -16,6 +16,7 @@ fn host(number: u8, zone: &str) -> Host {
         underlay_mtu: 1500,
         shared_volumes: false,
         volume_quotas: false,
+        cgroup_version: 2,
         cpu_millis: 4000,
         memory_bytes: 8 * GIB,
         kernel_version: "6.1.0-9-amd64".into(),

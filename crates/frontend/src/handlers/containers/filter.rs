@@ -11,7 +11,6 @@ use domain::{ContainerId, Digest, Error, Result, Status};
 use inventory::{ContainerSummary, TenantView};
 use regex::Regex;
 
-use super::inspect::exposed;
 use crate::query::Params;
 
 const KNOWN: [&str; 15] = [
@@ -91,19 +90,12 @@ impl Filter {
     }
 
     /// The lines to show, in the order of `all` (newest first).
-    pub(super) async fn keep<'a>(
-        &self,
-        all: &'a [ContainerSummary],
-        rows: &TenantView,
-    ) -> Result<Vec<&'a ContainerSummary>> {
+    pub(super) fn keep<'a>(&self, all: &'a [ContainerSummary]) -> Vec<&'a ContainerSummary> {
         let mut kept: Vec<&ContainerSummary> = self.between(all).iter().filter(|c| self.matches(c)).collect();
-        if self.filters.has("expose") {
-            kept = self.exposing(kept, rows).await?;
-        }
         if self.limit > 0 {
             kept.truncate(self.limit);
         }
-        Ok(kept)
+        kept
     }
 
     /// Older than `before`, newer than `since`.
@@ -121,6 +113,7 @@ impl Filter {
             && self.filters.labels_match("label", &c.labels)
             && self.ancestors.as_ref().is_none_or(|images| images.contains(&c.image_id))
             && self.any("network", |wish| on_network(c, wish))
+            && self.any("expose", |wish| c.exposed_ports.iter().any(|port| port_matches(wish, port)))
             // No container here is a Swarm task, publishes a port, or has an isolation to choose.
             && self.filters.flag("is-task") != Ok(Some(true))
             && !self.filters.has("publish")
@@ -146,26 +139,6 @@ impl Filter {
     fn any(&self, key: &str, holds: impl Fn(&str) -> bool) -> bool {
         let values = self.filters.get(key);
         values.is_empty() || values.iter().any(|value| holds(value))
-    }
-
-    /// Rare, and not in the summary: each candidate's own configuration is read.
-    async fn exposing<'a>(
-        &self,
-        candidates: Vec<&'a ContainerSummary>,
-        rows: &TenantView,
-    ) -> Result<Vec<&'a ContainerSummary>> {
-        let mut kept = Vec::new();
-        for candidate in candidates {
-            let container = match rows.container(candidate.id.as_str()).await {
-                Err(Error::NotFound { .. }) => continue,
-                found => found?,
-            };
-            let ports = exposed(&container.docker_config);
-            if self.filters.get("expose").iter().any(|wish| ports.keys().any(|port| port_matches(wish, port))) {
-                kept.push(candidate);
-            }
-        }
-        Ok(kept)
     }
 }
 

@@ -50,12 +50,14 @@ pub(crate) async fn inspect(
 }
 
 async fn sizes(rows: &TenantView, container: &Container) -> Result<Sizes> {
-    match rows.image(container.image_id.as_str()).await {
-        Ok(image) => Ok(Sizes { size_rw: 0, size_root_fs: image.size_bytes }),
+    let size_rw = container.observation.size_rw_bytes.unwrap_or(0);
+    let image_bytes = match rows.image(container.image_id.as_str()).await {
+        Ok(image) => image.size_bytes,
         // Removed by force.
-        Err(Error::NotFound { .. }) => Ok(Sizes { size_rw: 0, size_root_fs: 0 }),
-        Err(error) => Err(error),
-    }
+        Err(Error::NotFound { .. }) => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(Sizes { size_rw, size_root_fs: image_bytes.saturating_add_signed(size_rw) })
 }
 
 #[derive(Serialize)]
@@ -132,7 +134,7 @@ struct GraphDriver {
     name: &'static str,
 }
 
-/// Asked for with `size=1`. What the container has written on top of its image is not measured.
+/// Asked for with `size=1`: what the container has written, as last measured, and that with its image.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Sizes {
@@ -250,7 +252,11 @@ impl<'a> NetworkSettings<'a> {
             bridge: "",
             sandbox_id: "",
             sandbox_key: "",
-            ports: if running { exposed(&container.docker_config) } else { BTreeMap::new() },
+            ports: if running && !container.endpoints.is_empty() {
+                exposed(&container.docker_config)
+            } else {
+                BTreeMap::new()
+            },
             hairpin_mode: false,
             link_local_ipv6_address: "",
             link_local_ipv6_prefix_len: 0,

@@ -9,7 +9,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use docker_api::human::{Seen, status_text};
 use domain::{Digest, Result};
-use inventory::{ContainerSummary, TenantView};
+use inventory::{ContainerSummary, Image, TenantView};
 use serde::Serialize;
 
 use super::{filter::Filter, mounts::Mount, network::Networks};
@@ -20,9 +20,9 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params)
     let rows = app.rows(&caller.tenant);
     let filter = Filter::read(&params, &rows).await?;
     let all = everything(&app, &rows).await?;
-    let sizes = if params.flag("size") { Some(image_sizes(&rows).await?) } else { None };
+    let sizes = if params.flag("size") { Some(image_sizes(&rows.images().await?)) } else { None };
     let now = Utc::now();
-    let kept = filter.keep(&all, &rows).await?;
+    let kept = filter.keep(&all);
     let lines: Vec<Line<'_>> = kept.into_iter().map(|c| Line::of(c, now, sizes.as_ref())).collect();
     Ok(json::ok(&lines))
 }
@@ -37,14 +37,15 @@ async fn everything(app: &App, rows: &TenantView) -> Result<Arc<Vec<ContainerSum
     Ok(list)
 }
 
-/// Bytes of each image's file system. What the containers have written on top is not measured.
-async fn image_sizes(rows: &TenantView) -> Result<HashMap<Digest, u64>> {
-    Ok(rows.images().await?.into_iter().map(|image| (image.id, image.size_bytes)).collect())
+/// Bytes of each image's file system.
+pub(crate) fn image_sizes(images: &[Image]) -> HashMap<Digest, u64> {
+    images.iter().map(|image| (image.id.clone(), image.size_bytes)).collect()
 }
 
+/// One container, as `ps` and `system df` show it.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     id: &'a str,
     names: [String; 1],
     image: &'a str,
@@ -52,7 +53,8 @@ struct Line<'a> {
     image_id: &'a str,
     command: &'a str,
     created: i64,
-    ports: [(); 0],
+    ports: Vec<Port<'a>>,
+    /// Go leaves out a 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     size_rw: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,9 +79,36 @@ struct NetworkSettings<'a> {
     networks: Networks<'a>,
 }
 
+/// An exposed port; none is published.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Port<'a> {
+    private_port: u16,
+    #[serde(rename = "Type")]
+    protocol: &'a str,
+}
+
+impl<'a> Port<'a> {
+    /// Of a container that runs and has a network.
+    fn all(c: &'a ContainerSummary) -> Vec<Self> {
+        if !c.observation.status.is_running() || c.endpoints.is_empty() {
+            return Vec::new();
+        }
+        let ports = c.exposed_ports.iter().filter_map(|port| {
+            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            Some(Self { private_port: number.parse().ok()?, protocol })
+        });
+        ports.collect()
+    }
+}
+
 impl<'a> Line<'a> {
-    fn of(c: &'a ContainerSummary, now: DateTime<Utc>, sizes: Option<&HashMap<Digest, u64>>) -> Self {
+    /// With sizes where those of the images are given: what it has written, and that with its image.
+    pub(crate) fn of(c: &'a ContainerSummary, now: DateTime<Utc>, sizes: Option<&HashMap<Digest, u64>>) -> Self {
         let running = c.observation.status.is_running();
+        let size_rw = c.observation.size_rw_bytes.unwrap_or(0);
+        let root_fs =
+            |sizes: &HashMap<Digest, u64>| sizes.get(&c.image_id).copied().unwrap_or(0).saturating_add_signed(size_rw);
         Self {
             id: c.id.as_str(),
             names: [format!("/{}", c.name)],
@@ -87,9 +116,9 @@ impl<'a> Line<'a> {
             image_id: c.image_id.as_str(),
             command: &c.command,
             created: c.created_at.timestamp(),
-            ports: [],
-            size_rw: sizes.map(|_| 0),
-            size_root_fs: sizes.map(|sizes| sizes.get(&c.image_id).copied().unwrap_or(0)),
+            ports: Port::all(c),
+            size_rw: sizes.map(|_| size_rw).filter(|bytes| *bytes > 0),
+            size_root_fs: sizes.map(root_fs).filter(|bytes| *bytes > 0),
             labels: &c.labels,
             state: c.observation.status.as_str(),
             status: status(c, now),

@@ -28,11 +28,16 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
     if params.flag("link") {
         return Err(Error::invalid("link: legacy links do not exist on this endpoint").into());
     }
-    let force = params.flag("force");
-    let target = Target::find(&app, &caller, &id).await?;
+    one(&app, &caller, &id, params.flag("force"), params.flag("v")).await?;
+    Ok(json::empty(StatusCode::NO_CONTENT))
+}
+
+/// The container `id` of the caller, on its host and in the inventory; `volumes`: its anonymous ones too.
+pub(super) async fn one(app: &App, caller: &Caller, id: &str, force: bool, volumes: bool) -> Result<()> {
+    let target = Target::find(app, caller, id).await?;
     check(&target.container, force)?;
     // Whoever hears first that it is gone, a frontend or a scheduler, takes the volumes along.
-    let with_volumes = params.flag("v") && !target.container.volumes.is_empty();
+    let with_volumes = volumes && !target.container.volumes.is_empty();
     if with_volumes {
         target.rows.volumes_go_with(&target.container.id, true).await?;
     }
@@ -49,11 +54,11 @@ pub(crate) async fn remove(State(app): State<App>, caller: Caller, Reference(id)
             if with_volumes && !target.container.spec.auto_remove {
                 target.rows.volumes_go_with(&target.container.id, false).await?;
             }
-            return Err(refused(&target.container, &why).into());
+            return Err(refused(&target.container, &why));
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     }
-    Ok(json::empty(StatusCode::NO_CONTENT))
+    Ok(())
 }
 
 /// For what is ours to remove, whatever it does: a build's steps.

@@ -52,7 +52,6 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller, params: Params)
 }
 
 /// The images' part of `system df`: `LayersSize`, and every image with its shared size and its number of containers.
-#[expect(dead_code, reason = "the handler of /system/df takes it")]
 pub(crate) async fn disk_usage(rows: &TenantView, version: ApiVersion) -> Result<(u64, Vec<Value>)> {
     let (images, sizes) = (rows.images().await?, rows.layer_sizes().await?);
     let uses = sizes.uses(&images);

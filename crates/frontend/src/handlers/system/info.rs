@@ -23,6 +23,8 @@ const FRESH: Duration = Duration::from_secs(5);
 pub(crate) struct Capacity {
     cpu_millis: i64,
     memory_bytes: i64,
+    /// The oldest that a host has; 0 without hosts.
+    cgroup_version: u32,
     /// `zone=a` and so on, that the operator exposes.
     labels: BTreeSet<String>,
 }
@@ -55,6 +57,11 @@ impl Capacity {
         for host in hosts.iter().filter(|h| h.state == HostState::Active && h.is_reachable(now)) {
             capacity.cpu_millis += host.facts.cpu_millis;
             capacity.memory_bytes += host.facts.memory_bytes;
+            let version = host.facts.cgroup_version;
+            capacity.cgroup_version = match capacity.cgroup_version {
+                0 => version,
+                known => known.min(version),
+            };
             capacity.labels.extend(host.facts.labels.iter().map(|(k, v)| format!("{k}={v}")));
         }
         capacity
@@ -74,6 +81,7 @@ pub(crate) async fn info(State(app): State<App>, caller: Caller) -> Answer {
         "NCPU": (cpu_millis + 999) / 1000,
         "MemTotal": memory_bytes,
         "Labels": labels,
+        "CgroupVersion": capacity.cgroup_version.max(1).to_string(),
         "SystemTime": docker_api::time::rfc3339nano(Utc::now()),
         "SystemStatus": [["Tenant", tenant.name], ["Package", policy::Package::standard().name]],
     });
@@ -122,7 +130,6 @@ fn fixed(app: &App) -> Value {
         "OomKillDisable": false,
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
-        "CgroupVersion": "2",
         "IndexServerAddress": "https://index.docker.io/v1/",
         "RegistryConfig": {
             "IndexConfigs": {},

@@ -1,6 +1,7 @@
 //! The endpoint itself: `/_ping`, `/version`, `/info`, `/events`, and what it says of plugins, Swarm, checkpoints and BuildKit sessions.
 
 pub(crate) mod checkpoints;
+pub(crate) mod df;
 pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod ping;
