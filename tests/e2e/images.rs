@@ -214,7 +214,11 @@ fn archives_that_are_broken_or_end_early_load_nothing() {
     assert_eq!(t.docker(&["images", "-q"]).ok().lines().count(), 2, "nothing new");
     let arm = "%7B%22os%22%3A%22linux%22%2C%22architecture%22%3A%22arm64%22%7D";
     let (status, message) = t.refused("GET", &format!("/v1.51/images/busybox/get?platform={arm}"), "");
-    assert_eq!((status, message.contains("does not provide the specified platform (linux/arm64)")), (404, true), "{message}");
+    assert_eq!(
+        (status, message.contains("does not provide the specified platform (linux/arm64)")),
+        (404, true),
+        "{message}"
+    );
     assert_eq!(t.refused("GET", "/v1.51/images/busybox/history?platform=arm64", "").0, 400);
 }
 
@@ -222,7 +226,10 @@ fn archives_that_are_broken_or_end_early_load_nothing() {
 fn search_says_that_no_index_is_configured() {
     let t = Tenant::bare("img");
     let (status, message) = t.refused("GET", "/v1.51/images/search?term=busybox", "");
-    assert_eq!((status, message.as_str()), (501, "search is not available: the operator has configured no search index"));
+    assert_eq!(
+        (status, message.as_str()),
+        (501, "search is not available: the operator has configured no search index")
+    );
     t.docker(&["search", "busybox"]).fails_with(1, "no search index");
     assert_eq!(t.refused("GET", "/v1.51/images/search?term=x&limit=101", "").0, 400);
 }
