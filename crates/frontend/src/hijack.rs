@@ -12,7 +12,7 @@ use axum::{body::Body, response::Response};
 use bytes::{Buf, Bytes, BytesMut};
 use docker_api::{detach_keys::Scanner, stdcopy, version::ApiVersion};
 use domain::{Error, Result};
-use futures::{FutureExt as _, Stream, StreamExt as _, stream::BoxStream};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONNECTION, CONTENT_TYPE, UPGRADE},
@@ -47,12 +47,9 @@ pub(crate) enum Input {
     Close,
 }
 
-/// What an agent sends, the first `attached` left out.
-pub(crate) type Outputs = BoxStream<'static, Result<v1::StreamOutput, Status>>;
-
 /// One attached stream of an agent, `attached` already received.
 pub(crate) struct Session {
-    pub(crate) output: Outputs,
+    pub(crate) output: Streaming<v1::StreamOutput>,
     /// Kept to the end even where stdin is not attached: the end of this stream would mean that the client has gone.
     pub(crate) input: mpsc::Sender<Input>,
     pub(crate) terms: Terms,

@@ -13,7 +13,8 @@ mod walk;
 
 use std::{io, path::PathBuf};
 
-pub(crate) use parts::{Parts, Shape};
+pub(crate) use parts::Parts;
+pub use parts::Shape;
 pub(crate) use signature::Signature;
 
 use crate::containerd::Mount;

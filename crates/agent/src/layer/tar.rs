@@ -6,9 +6,10 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read as _},
+    path::Path,
 };
 
-use nix::sys::stat::SFlag;
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::walk::Entry;
 
@@ -52,37 +53,32 @@ impl<W: io::Write> Tar<W> {
         match entry.kind() {
             SFlag::S_IFREG => self.file(entry),
             SFlag::S_IFDIR => self.directory(entry),
-            SFlag::S_IFLNK => {
-                let target = entry.link_target()?;
-                self.header(entry, tar::EntryType::Symlink, entry.path, &target, 0)
-            }
+            SFlag::S_IFLNK => match entry.link_target()? {
+                Some(target) => self.header(entry, entry.stat, tar::EntryType::Symlink, entry.path, &target, 0),
+                None => Ok(()),
+            },
             SFlag::S_IFCHR if entry.stat.st_rdev == 0 => {
                 let whiteout = [parent, WHITEOUT, name].concat();
                 self.marker(&whiteout)
             }
-            SFlag::S_IFCHR => self.header(entry, tar::EntryType::Char, entry.path, b"", 0),
-            SFlag::S_IFBLK => self.header(entry, tar::EntryType::Block, entry.path, b"", 0),
-            SFlag::S_IFIFO => self.header(entry, tar::EntryType::Fifo, entry.path, b"", 0),
+            SFlag::S_IFCHR => self.header(entry, entry.stat, tar::EntryType::Char, entry.path, b"", 0),
+            SFlag::S_IFBLK => self.header(entry, entry.stat, tar::EntryType::Block, entry.path, b"", 0),
+            SFlag::S_IFIFO => self.header(entry, entry.stat, tar::EntryType::Fifo, entry.path, b"", 0),
             // A socket without its process is nothing.
             _ => Ok(()),
         }
     }
 
     fn file(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        let stat = entry.stat;
+        let Some((fd, stat)) = entry.open()? else { return Ok(()) };
         let key = (stat.st_dev, stat.st_ino);
         if let Some(first) = self.names.get(&key) {
             let first = first.clone();
-            return self.header(entry, tar::EntryType::Link, entry.path, &first, 0);
+            return self.header(entry, &stat, tar::EntryType::Link, entry.path, &first, 0);
         }
-        let file = match entry.open() {
-            Ok(fd) => File::from(fd),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
         let size_bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        self.header(entry, tar::EntryType::Regular, entry.path, b"", size_bytes)?;
-        self.data(file, size_bytes)?;
+        self.header(entry, &stat, tar::EntryType::Regular, entry.path, b"", size_bytes)?;
+        self.data(File::from(fd), size_bytes)?;
         if stat.st_nlink > 1 {
             self.names.insert(key, entry.path.to_vec());
         }
@@ -112,8 +108,8 @@ impl<W: io::Write> Tar<W> {
 
     fn directory(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let path = [entry.path, b"/"].concat();
-        self.header(entry, tar::EntryType::Directory, &path, b"", 0)?;
-        match xattr::get(entry.proc_path(), OPAQUE_XATTR)?.as_deref() {
+        self.header(entry, entry.stat, tar::EntryType::Directory, &path, b"", 0)?;
+        match attribute(&entry.proc_path(), OPAQUE_XATTR)?.as_deref() {
             Some(b"y") => self.marker(&[&path, OPAQUE].concat()),
             _ => Ok(()),
         }
@@ -130,12 +126,12 @@ impl<W: io::Write> Tar<W> {
     fn header(
         &mut self,
         entry: &Entry<'_>,
+        stat: &FileStat,
         kind: tar::EntryType,
         path: &[u8],
         target: &[u8],
         size_bytes: u64,
     ) -> io::Result<()> {
-        let stat = entry.stat;
         let own = |id: u32| if id < UID_RANGE { u64::from(id) } else { 0 };
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(kind);
@@ -203,11 +199,19 @@ fn attributes(entry: &Entry<'_>) -> io::Result<Vec<u8>> {
         if name != "security.capability" && !name.starts_with("user.") {
             continue;
         }
-        if let Some(value) = xattr::get(&path, name)? {
+        if let Some(value) = attribute(&path, name)? {
             record(&mut records, &format!("SCHILY.xattr.{name}"), &without_namespace(name, value));
         }
     }
     Ok(records)
+}
+
+/// None also where the file is gone.
+fn attribute(path: &Path, name: &str) -> io::Result<Option<Vec<u8>>> {
+    match xattr::get(path, name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        got => got,
+    }
 }
 
 /// Capabilities that a user namespace gave (revision 3, with the id of its root) become plain ones (revision 2): another

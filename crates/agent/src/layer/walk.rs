@@ -34,20 +34,26 @@ impl Entry<'_> {
         kind(self.stat)
     }
 
-    /// For reading. An exchange for something else since `stat` is an error.
-    pub(super) fn open(&self) -> io::Result<OwnedFd> {
+    /// For reading, and what it is by now: another file may have taken the name. None: no file has it any more.
+    pub(super) fn open(&self) -> io::Result<Option<(OwnedFd, FileStat)>> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let fd = openat(self.parent, self.name, flags, Mode::empty())?;
-        let now = nix::sys::stat::fstat(&fd)?;
-        if (now.st_dev, now.st_ino) != (self.stat.st_dev, self.stat.st_ino) {
-            return Err(io::Error::other("a file was replaced while it was read"));
-        }
-        Ok(fd)
+        let fd = match openat(self.parent, self.name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(nix::Error::ENOENT | nix::Error::ELOOP | nix::Error::ENXIO) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let stat = nix::sys::stat::fstat(&fd)?;
+        Ok((kind(&stat) == SFlag::S_IFREG).then_some((fd, stat)))
     }
 
-    pub(super) fn link_target(&self) -> io::Result<Vec<u8>> {
+    /// None: it is no link any more.
+    pub(super) fn link_target(&self) -> io::Result<Option<Vec<u8>>> {
         use std::os::unix::ffi::OsStringExt as _;
-        Ok(nix::fcntl::readlinkat(self.parent, self.name)?.into_vec())
+        match nix::fcntl::readlinkat(self.parent, self.name) {
+            Ok(target) => Ok(Some(target.into_vec())),
+            Err(nix::Error::ENOENT | nix::Error::EINVAL) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A path for the `l*` calls that know no descriptors: the kernel goes straight to the parent, and follows no further.

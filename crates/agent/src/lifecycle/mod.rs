@@ -40,6 +40,7 @@ use std::{
 use domain::{ContainerId, Error, Kind, Observation, Result, TenantId};
 use tokio::sync::{Semaphore, watch};
 
+pub use crate::layer::Shape;
 pub use container::Container;
 pub use exec::ExecStart;
 pub use layer::LayerState;

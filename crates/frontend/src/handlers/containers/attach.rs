@@ -3,15 +3,17 @@
 use axum::extract::{Request, State};
 use docker_api::detach_keys;
 use domain::{Error, Result, Status};
+use futures::StreamExt as _;
 use inventory::Container;
-use rpc::v1;
+use rpc::v1::{self, attach_input};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
-use super::{follow, verb::Target};
+use super::verb::Target;
 use crate::{
     error::{Answer, ApiError},
     extract::{Caller, Reference},
-    hijack::{INPUT_PIECES, Session, Takeover, Terms},
+    hijack::{INPUT_PIECES, Input, Session, Takeover, Terms, attached},
     query::Params,
     state::App,
 };
@@ -76,20 +78,34 @@ impl Attachment {
         let Wish { stdout, stderr, logs, stream, detach_keys, .. } = wish;
         let tty = spec.process.tty;
         let terms = Terms { stdin, tty, close_stdin: spec.stdin_once && !tty, detach_keys, version: caller.version };
-        let container = Some(target.key.clone());
-        let start = v1::AttachStart { container, stdin, stdout, stderr, logs, stream, resume: None };
+        let start = v1::AttachStart { container: Some(target.key.clone()), stdin, stdout, stderr, logs, stream };
         Ok(Self { target, start, terms })
     }
 
     /// The event is written meanwhile, and stands before what the attachment leads to.
-    pub(super) async fn open(self) -> Result<Session, ApiError> {
+    pub(super) async fn open(mut self) -> Result<Session, ApiError> {
         let event = self.target.container.event("attach");
-        let Target { agent, rows, .. } = self.target;
-        let (input, pieces) = mpsc::channel(INPUT_PIECES);
-        let opening = follow::open(agent, self.start, pieces, self.terms.tty);
-        let (output, told) = tokio::join!(opening, rows.record_event(event));
+        let rows = self.target.rows.clone();
+        let (session, told) =
+            tokio::join!(open(&mut self.target.agent, self.start, self.terms), rows.record_event(event));
         told?;
-        Ok(Session { output: output?, input, terms: self.terms, ended: Box::new(|_| Box::pin(std::future::ready(()))) })
+        session
+    }
+}
+
+async fn open(agent: &mut rpc::Agent, start: v1::AttachStart, terms: Terms) -> Result<Session, ApiError> {
+    let (input, pieces) = mpsc::channel(INPUT_PIECES);
+    let first = v1::AttachInput { input: Some(attach_input::Input::Start(start)) };
+    let rest = ReceiverStream::new(pieces).map(|piece| v1::AttachInput { input: Some(wire(piece)) });
+    let mut output = agent.attach(futures::stream::iter([first]).chain(rest)).await?.into_inner();
+    attached(&mut output).await?;
+    Ok(Session { output, input, terms, ended: Box::new(|_| Box::pin(std::future::ready(()))) })
+}
+
+fn wire(piece: Input) -> attach_input::Input {
+    match piece {
+        Input::Stdin(data) => attach_input::Input::Stdin(data),
+        Input::Close => attach_input::Input::CloseStdin(true),
     }
 }
 

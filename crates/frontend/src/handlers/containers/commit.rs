@@ -60,12 +60,12 @@ pub(crate) async fn commit(State(app): State<App>, caller: Caller, params: Param
 /// As dockerd tells it. That the container stood still is told afterwards: it was too short for anybody to act on.
 fn events(container: &Container, made: &MadeImage, name: Option<&ImageRef>, comment: &str) -> Vec<Event> {
     let id = made.id.as_str();
-    let tag = name.map(|name| Event::new(EventType::Image, "tag", id).with("name", name));
-    let mut commit = container.event("commit").with("comment", comment).with("imageID", id);
-    commit = commit.with("imageRef", name.map(ToString::to_string).unwrap_or_default());
-    let pause = made.paused.then(|| container.event("pause"));
-    let unpause = made.paused.then(|| container.event("unpause"));
-    pause.into_iter().chain(tag).chain([commit]).chain(unpause).collect()
+    let mut events: Vec<Event> = made.paused.then(|| container.event("pause")).into_iter().collect();
+    events.extend(name.map(|name| Event::new(EventType::Image, "tag", id).with("name", name)));
+    let reference = name.map(ToString::to_string).unwrap_or_default();
+    events.push(container.event("commit").with("comment", comment).with("imageID", id).with("imageRef", reference));
+    events.extend(made.paused.then(|| container.event("unpause")));
+    events
 }
 
 /// The name for the image, if it gets one.

@@ -6,7 +6,6 @@ pub(crate) mod attach_ws;
 pub(crate) mod commit;
 pub(crate) mod create;
 mod filter;
-mod follow;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod list;

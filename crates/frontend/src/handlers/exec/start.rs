@@ -156,7 +156,7 @@ impl Started {
                 })
             }
         });
-        Session { output: self.output.boxed(), input: self.input, terms, ended }
+        Session { output: self.output, input: self.input, terms, ended }
     }
 }
 
