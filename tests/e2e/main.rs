@@ -8,6 +8,7 @@ mod commit;
 mod connections;
 mod disconnects;
 mod exec;
+mod files;
 mod images;
 mod isolation;
 mod lifecycle;

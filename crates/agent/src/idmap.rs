@@ -7,7 +7,7 @@
 #![allow(unsafe_code)] // fork and the mount API: raw system calls that no crate wraps
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::CString,
     fs, io,
     os::{
@@ -15,7 +15,7 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use domain::{Error, Result, TenantId, tenant::UID_RANGE};
@@ -30,12 +30,13 @@ const HOST_ROOT_ON_DISK: u32 = 4_000_000_000;
 pub(crate) struct Idmap {
     run: PathBuf,
     known: Mutex<HashSet<PathBuf>>,
+    user_namespaces: Mutex<HashMap<TenantId, Arc<OwnedFd>>>,
 }
 
 impl Idmap {
     /// Views are made under `run`.
     pub(crate) fn new(run: &Path) -> Self {
-        Self { run: run.join("idmap"), known: Mutex::default() }
+        Self { run: run.join("idmap"), known: Mutex::default(), user_namespaces: Mutex::default() }
     }
 
     /// The view of `source` for `tenant`; `name` tells its views apart. About 1 ms the first time.
@@ -56,6 +57,19 @@ impl Idmap {
     /// Where the view of that name is, or will be.
     pub(crate) fn path(&self, tenant: TenantId, name: &str) -> PathBuf {
         self.run.join(tenant.to_string()).join(name)
+    }
+
+    /// A user namespace with the tenant's range, for who works on files of a container that has none at the moment.
+    pub(crate) async fn user_namespace(&self, tenant: TenantId, uid_base: u32) -> Result<Arc<OwnedFd>> {
+        let lock = || self.user_namespaces.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(known) = lock().get(&tenant) {
+            return Ok(known.clone());
+        }
+        let made = tokio::task::spawn_blocking(move || user_namespace(&format!("0 {uid_base} {UID_RANGE}\n")))
+            .await
+            .map_err(|e| Error::because("user namespace", e))?
+            .map_err(|e| Error::because("user namespace", e))?;
+        Ok(lock().entry(tenant).or_insert_with(|| Arc::new(made)).clone())
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {

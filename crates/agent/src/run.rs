@@ -6,8 +6,8 @@ use domain::{Error, Result};
 use rpc::{
     Channels,
     v1::{
-        agent_server::AgentServer, layers_server::LayersServer, measure_server::MeasureServer,
-        networks_server::NetworksServer,
+        agent_server::AgentServer, files_server::FilesServer, layers_server::LayersServer,
+        measure_server::MeasureServer, networks_server::NetworksServer,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -78,6 +78,7 @@ async fn serve(engine: &Arc<Engine>, stop: CancellationToken) -> Result<()> {
     let connections = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = rpc::server(&config.tls)?
         .add_service(service)
+        .add_service(FilesServer::new(Service::new(engine.clone())))
         .add_service(LayersServer::new(LayerService::new(engine.clone())))
         .add_service(networks)
         .add_service(measure);

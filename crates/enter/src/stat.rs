@@ -1,39 +1,35 @@
 //! `stat PATH`: what Docker wants to know of a path before it copies.
 //!
-//! Output: one line `size mode mtime_s mtime_ns` in decimal (mode as in `st_mode`), then, for a symbolic link, the bytes
-//! of its target as an absolute path in the container, without a newline. Names may be any bytes, so this is no JSON.
+//! Output: the length of what follows (4 bytes, little-endian), one line `size mode mtime_s mtime_ns` in decimal (mode as in
+//! `st_mode`), then, for a symbolic link, its target evaluated to an absolute path of the container. Names may be any bytes,
+//! so this is no JSON. `get` begins with the same record.
 
 use std::{
-    fs,
-    io::{self, Write},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::{Path, PathBuf},
+    io::Write,
+    os::fd::{AsFd, OwnedFd},
 };
 
-/// The last component is not followed, unless the path ends in `/` or `/.`.
-pub(crate) fn print(path: &Path, out: &mut impl Write) -> io::Result<()> {
-    let absolute = Path::new("/").join(path);
-    let followed = matches!(path.as_os_str().as_bytes(), [.., b'/'] | [.., b'/', b'.'] | [] | b".");
-    let place = if followed { fs::canonicalize(&absolute)? } else { real_parent(&absolute)? };
-    let data = fs::symlink_metadata(&place)?;
-    writeln!(out, "{} {} {} {}", data.size(), data.mode(), data.mtime(), data.mtime_nsec())?;
-    if data.is_symlink() {
-        out.write_all(target(&place)?.as_os_str().as_bytes())?;
-    }
-    out.flush()
+use crate::{
+    failure::{Failure, Outcome},
+    path, sys,
+};
+
+/// What `path` names, the record written.
+pub(crate) fn print(path: &[u8], out: &mut impl Write) -> Outcome<()> {
+    let (record, _, _) = look(path)?;
+    out.write_all(&record).map_err(Failure::internal)
 }
 
-fn real_parent(path: &Path) -> io::Result<PathBuf> {
-    match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => Ok(fs::canonicalize(parent)?.join(name)),
-        _ => fs::canonicalize(path),
+/// The record, the descriptor (O_PATH) and what it is.
+pub(crate) fn look(path: &[u8]) -> Outcome<(Vec<u8>, OwnedFd, libc::stat)> {
+    let failed = |e| Failure::looking("lstat", path, &e);
+    let found = path::look(path).map_err(failed)?;
+    let data = sys::stat(found.as_fd()).map_err(failed)?;
+    let mut text = format!("{} {} {} {}\n", data.st_size, data.st_mode, data.st_mtime, data.st_mtime_nsec).into_bytes();
+    if sys::kind(&data) == libc::S_IFLNK {
+        text.extend_from_slice(&path::evaluate(path).map_err(failed)?);
     }
-}
-
-/// Fully resolved; of a dangling link as far as the link itself says.
-fn target(link: &Path) -> io::Result<PathBuf> {
-    match fs::canonicalize(link) {
-        Ok(target) => Ok(target),
-        Err(_) => Ok(link.parent().unwrap_or(Path::new("/")).join(fs::read_link(link)?)),
-    }
+    let mut record = u32::try_from(text.len()).map_err(Failure::internal)?.to_le_bytes().to_vec();
+    record.append(&mut text);
+    Ok((record, found, data))
 }

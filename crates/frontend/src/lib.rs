@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod events;
 mod extract;
+mod files;
 mod handlers;
 mod hijack;
 mod json;

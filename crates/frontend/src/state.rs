@@ -71,6 +71,12 @@ impl App {
         self.channels.layers(container.host, &container.host_endpoint)
     }
 
+    /// As [`agent`](Self::agent), for the container's files.
+    pub(crate) fn file_service(&self, container: &Container) -> Result<rpc::Files> {
+        self.agent(container)?;
+        self.channels.files(container.host, &container.host_endpoint)
+    }
+
     /// Asks the schedulers in turn, from the one that answered last, until one can be reached.
     pub(crate) async fn place(&self, container_json: Vec<u8>, deadline: Duration) -> Result<v1::PlaceReply> {
         let endpoints = &self.config.schedulers;

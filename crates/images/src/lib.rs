@@ -43,6 +43,7 @@ pub use auth::{RegistryAuth, Secret};
 pub use collect::Collected;
 pub use commit::{NewChild, StoredLayer};
 pub use distribution::Distribution;
+pub use layer::unpacked;
 pub use platform::Platform;
 pub use progress::Progress;
 pub use pull::Pulled;

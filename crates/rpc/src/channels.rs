@@ -24,6 +24,7 @@ use crate::{
 type Wire = InterceptedService<Channel, Carry>;
 pub type Agent = v1::agent_client::AgentClient<Wire>;
 pub type Blobs = v1::blobs_client::BlobsClient<Wire>;
+pub type Files = v1::files_client::FilesClient<Wire>;
 pub type Layers = v1::layers_client::LayersClient<Wire>;
 pub type Measure = v1::measure_client::MeasureClient<Wire>;
 pub type Networks = v1::networks_client::NetworksClient<Wire>;
@@ -51,6 +52,12 @@ impl Channels {
         Ok(v1::agent_client::AgentClient::with_interceptor(wire, Carry)
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES))
+    }
+
+    /// The files of `host`'s containers.
+    pub fn files(&self, host: HostId, endpoint: &str) -> Result<Files> {
+        let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
+        Ok(v1::files_client::FilesClient::with_interceptor(wire, Carry).max_decoding_message_size(MESSAGE_MAX_BYTES))
     }
 
     /// The layers of `host`'s containers.

@@ -3,6 +3,7 @@
 //! A verb runs to its end even when its caller hangs up: half a start is nobody's wish, and the caller will ask again.
 
 mod exec;
+mod files;
 mod layers;
 mod measure;
 mod networks;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use domain::{ContainerSpec, Endpoint, Observation, Result, Status};
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
@@ -27,6 +27,8 @@ use crate::{
     containerd::Mount,
     stdio::{self, Stdin},
 };
+
+const HELPERS_MAX: usize = 8;
 
 pub struct Container {
     pub accepted: Accepted,
@@ -50,6 +52,8 @@ pub struct Container {
     pub stopping: AtomicBool,
     /// Attached clients and log readers; the files stay until they are done.
     streams: AtomicUsize,
+    /// Bounds how many helpers work on its files at once; the next ones wait.
+    pub helpers: Arc<Semaphore>,
     /// Of the current run, or of the next one: `docker run -i` writes before it starts the container.
     stdin: Mutex<Option<Arc<Stdin>>>,
     /// Counts the tasks that were made; attached clients wait for the next one. None once the container is removed.
@@ -93,6 +97,7 @@ impl Container {
             restarting_by_hand: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
+            helpers: Arc::new(Semaphore::new(HELPERS_MAX)),
             stdin: Mutex::default(),
             starts: Mutex::new(Some(watch::Sender::new(0))),
             failed_start: Mutex::default(),

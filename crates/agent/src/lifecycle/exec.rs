@@ -274,7 +274,7 @@ pub(super) fn own_user(own: &Process) -> User {
 }
 
 /// As the container sees them now, whatever its image said.
-async fn accounts_of(pid: u32) -> Result<Accounts> {
+pub(super) async fn accounts_of(pid: u32) -> Result<Accounts> {
     let root = PathBuf::from(format!("/proc/{pid}/root"));
     let read = tokio::task::spawn_blocking(move || Accounts::of_root(&root));
     read.await.map_err(|e| Error::because("accounts of a container", e))

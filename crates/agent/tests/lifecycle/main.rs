@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
 
+mod files;
 mod layers;
 mod volumes;
 mod world;

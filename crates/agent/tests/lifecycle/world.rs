@@ -124,12 +124,14 @@ impl World {
         let helpers = self.root.join("helpers");
         let given = std::env::var_os("WHARFINGER_TEST_HELPERS").map(PathBuf::from);
         let built = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
-        for (name, fallback) in
-            [("wharfinger-logger", built.join("wharfinger-logger")), ("docker-init", "/usr/bin/tini-static".into())]
-        {
+        for (name, fallback) in [
+            ("wharfinger-logger", built.join("wharfinger-logger")),
+            ("wharfinger-enter", built.join("wharfinger-enter")),
+            ("docker-init", "/usr/bin/tini-static".into()),
+        ] {
             let source = given.as_ref().map(|g| g.join(name)).filter(|p| p.exists()).unwrap_or(fallback);
             if let Err(error) = fs::copy(&source, helpers.join(name)) {
-                assert!(name != "wharfinger-logger", "{}: {error}", source.display());
+                assert!(name == "docker-init", "{}: {error}", source.display());
             }
         }
     }

@@ -9,6 +9,7 @@ mod walk;
 
 pub(crate) use compression::sniffed;
 pub(crate) use inspect::{Inspection, climbs_out, inspect, unreadable};
+pub use plain::unpacked;
 pub(crate) use plain::{decoded, plain};
 pub(crate) use ration::Ration;
 pub(crate) use receive::{QueueReader, Received, facts, receive};

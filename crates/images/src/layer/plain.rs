@@ -1,4 +1,4 @@
-//! Takes off a compression that no host can read (bzip2, xz); everything else passes as it is.
+//! Takes off compressions: of a layer one that no host can read (bzip2, xz), of what is copied into a container any.
 
 use std::io::{self, Read as _};
 
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{
     compression::{Compression, sniffed},
     inspect::unreadable,
-    ration::Ration,
+    ration::{COPY, LAYER, Limits, Ration},
     receive::QueueReader,
 };
 
@@ -18,7 +18,23 @@ const QUEUE: usize = 16;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// A layer as it may be stored.
-pub(crate) async fn plain(mut stream: BoxStream<'static, Result<Bytes>>) -> Result<BoxStream<'static, Result<Bytes>>> {
+pub(crate) async fn plain(stream: BoxStream<'static, Result<Bytes>>) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let (compression, whole) = sniff(stream).await?;
+    Ok(if compression.media_type().is_some() { whole } else { decoded(whole) })
+}
+
+/// A plain archive, from one that may be compressed with whatever dockerd reads.
+///
+/// # Errors
+/// Of `stream`; in the result, `Invalid` for damage and for what unpacks to too much (policy E08).
+pub async fn unpacked(stream: BoxStream<'static, Result<Bytes>>) -> Result<BoxStream<'static, Result<Bytes>>> {
+    let (compression, whole) = sniff(stream).await?;
+    Ok(if compression == Compression::None { whole } else { within(whole, COPY) })
+}
+
+async fn sniff(
+    mut stream: BoxStream<'static, Result<Bytes>>,
+) -> Result<(Compression, BoxStream<'static, Result<Bytes>>)> {
     let mut start = Vec::new();
     while start.len() < 6 {
         match stream.next().await {
@@ -28,15 +44,19 @@ pub(crate) async fn plain(mut stream: BoxStream<'static, Result<Bytes>>) -> Resu
     }
     let compression = Compression::sniff(&start);
     let whole = stream::iter([Ok(Bytes::from(start))]).chain(stream).boxed();
-    Ok(if compression.media_type().is_some() { whole } else { decoded(whole) })
+    Ok((compression, whole))
 }
 
-/// The tar itself, whatever it is compressed with.
-pub(crate) fn decoded(mut stream: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+/// The tar itself of a layer, whatever it is compressed with.
+pub(crate) fn decoded(stream: BoxStream<'static, Result<Bytes>>) -> BoxStream<'static, Result<Bytes>> {
+    within(stream, LAYER)
+}
+
+fn within(mut stream: BoxStream<'static, Result<Bytes>>, limits: Limits) -> BoxStream<'static, Result<Bytes>> {
     let (to_decoder, compressed) = mpsc::channel(QUEUE);
     let (to_reader, plain) = mpsc::channel(QUEUE);
     tokio::task::spawn_blocking(move || {
-        if let Err(error) = decode(QueueReader::new(compressed), &to_reader) {
+        if let Err(error) = decode(QueueReader::new(compressed), limits, &to_reader) {
             let _ = to_reader.blocking_send(Err(unreadable(error)));
         }
     });
@@ -50,8 +70,8 @@ pub(crate) fn decoded(mut stream: BoxStream<'static, Result<Bytes>>) -> BoxStrea
     tokio_stream::wrappers::ReceiverStream::new(plain).boxed()
 }
 
-fn decode(reader: QueueReader, to: &mpsc::Sender<Result<Bytes, Error>>) -> io::Result<()> {
-    let (counted, mut ration) = Ration::over(reader);
+fn decode(reader: QueueReader, limits: Limits, to: &mpsc::Sender<Result<Bytes, Error>>) -> io::Result<()> {
+    let (counted, mut ration) = Ration::within(reader, limits);
     let (compression, buffered) = sniffed(counted)?;
     let mut decoder = compression.decoder(buffered)?;
     let mut buffer = vec![0u8; CHUNK_BYTES];

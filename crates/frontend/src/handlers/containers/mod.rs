@@ -1,10 +1,13 @@
 //! `/containers`.
 
 pub(crate) mod announce;
+pub(crate) mod archive;
 pub(crate) mod attach;
 pub(crate) mod attach_ws;
+pub(crate) mod changes;
 pub(crate) mod commit;
 pub(crate) mod create;
+pub(crate) mod export;
 mod filter;
 pub(crate) mod inspect;
 pub(crate) mod kill;

@@ -19,9 +19,14 @@ const IDLE: Duration = Duration::from_secs(60);
 const UNWANTED_MAX_BYTES: usize = 256 << 20;
 
 pub(crate) fn reader(body: Body) -> impl AsyncRead + Send + Unpin + 'static {
+    StreamReader::new(chunks(body))
+}
+
+/// As [`reader`], for who takes it in pieces.
+pub(crate) fn chunks(body: Body) -> ReceiverStream<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(pump(body, sender));
-    StreamReader::new(ReceiverStream::new(receiver))
+    ReceiverStream::new(receiver)
 }
 
 async fn pump(body: Body, sender: mpsc::Sender<io::Result<Bytes>>) {
