@@ -72,6 +72,18 @@ fn an_update_holds_at_once_and_over_a_restart() {
         (Some(50), Some("unless-stopped"))
     );
     assert_eq!(limit(), Some(48 << 20));
+    let told = [
+        "events",
+        "--since",
+        "10m",
+        "--until",
+        "0s",
+        "--filter",
+        "event=update",
+        "--format",
+        "{{.Actor.Attributes.name}}",
+    ];
+    assert_eq!(t.docker(&told).ok(), "web\nweb\n");
     t.docker(&["restart", "-t", "0", "web"]).ok();
     assert_eq!(limit(), Some(48 << 20), "the next run has it too");
     let pids = json(&t, "/containers/web/stats?stream=0&one-shot=1")["pids_stats"]["limit"].as_i64();
@@ -163,6 +175,18 @@ fn prune_takes_what_does_not_run_and_tells_what_it_held() {
         names.join(" ")
     };
     assert_eq!(names(), "kept other up");
+    let told = [
+        "events",
+        "--since",
+        "10m",
+        "--until",
+        "0s",
+        "--filter",
+        "event=prune",
+        "--format",
+        "{{.Actor.Attributes.reclaimed}}",
+    ];
+    assert_eq!(t.docker(&told).ok(), "3000\n");
     assert_eq!(t.docker(&["container", "prune", "-f", "--filter", "until=1h"]).ok(), "Total reclaimed space: 0B\n");
     assert_eq!(
         t.refused("POST", r#"/containers/prune?filters={"name":["up"]}"#, ""),

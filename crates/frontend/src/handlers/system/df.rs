@@ -4,7 +4,9 @@
 
 use axum::extract::State;
 use chrono::Utc;
-use domain::{Error, Result};
+use docker_api::time::rfc3339nano;
+use domain::{Digest, Error, Result};
+use inventory::{BuildStep, Volume};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,6 +16,7 @@ use crate::{
     handlers::{
         containers::list::{Line, image_sizes},
         images::list::disk_usage,
+        volumes::shown::Shown,
     },
     json,
     query::Params,
@@ -27,8 +30,63 @@ struct DiskUsage<'a> {
     layers_size: u64,
     images: Option<Vec<Value>>,
     containers: Option<Vec<Line<'a>>>,
-    volumes: Option<[(); 0]>,
-    build_cache: Option<[(); 0]>,
+    volumes: Option<Vec<VolumeLine<'a>>>,
+    build_cache: Option<Vec<BuildLine>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct VolumeLine<'a> {
+    #[serde(flatten)]
+    volume: Shown<'a>,
+    usage_data: UsageData,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UsageData {
+    ref_count: usize,
+    /// Docker's "not available": volumes are not measured.
+    size: i64,
+}
+
+impl<'a> VolumeLine<'a> {
+    fn of(volume: &'a Volume) -> Self {
+        Self { usage_data: UsageData { ref_count: volume.users.len(), size: -1 }, volume: Shown::of(volume) }
+    }
+}
+
+/// A step that the builder remembers.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BuildLine {
+    #[serde(rename = "ID")]
+    id: Digest,
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    description: String,
+    in_use: bool,
+    shared: bool,
+    size: u64,
+    created_at: String,
+    last_used_at: Option<String>,
+    usage_count: u64,
+}
+
+impl BuildLine {
+    fn of(step: BuildStep) -> Self {
+        Self {
+            id: step.key,
+            kind: "regular",
+            description: step.description,
+            in_use: false,
+            shared: false,
+            size: step.size_bytes,
+            created_at: rfc3339nano(step.created_at),
+            last_used_at: step.used_at.map(rfc3339nano),
+            usage_count: step.uses,
+        }
+    }
 }
 
 /// Which of them are asked for.
@@ -71,14 +129,17 @@ pub(crate) async fn df(State(app): State<App>, caller: Caller, params: Params) -
         true => (rows.containers().await?, image_sizes(&rows.images().await?)),
         false => Default::default(),
     };
+    let volumes = if types.volumes { rows.volumes().await? } else { Vec::new() };
+    let steps = if types.build_cache { rows.build_steps().await? } else { Vec::new() };
+
     let now = Utc::now();
     let lines = || containers.iter().map(|c| Line::of(c, now, Some(&sizes))).collect();
     let usage = DiskUsage {
         layers_size: layers_size.unwrap_or(0),
         images,
         containers: types.containers.then(lines),
-        volumes: types.volumes.then_some([]),
-        build_cache: types.build_cache.then_some([]),
+        volumes: types.volumes.then(|| volumes.iter().map(VolumeLine::of).collect()),
+        build_cache: types.build_cache.then(|| steps.into_iter().map(BuildLine::of).collect()),
     };
     Ok(json::ok(&usage))
 }

@@ -6,7 +6,7 @@ pub(crate) mod inspect;
 pub(crate) mod list;
 pub(crate) mod prune;
 pub(crate) mod remove;
-mod shown;
+pub(crate) mod shown;
 pub(crate) mod update;
 
 pub(crate) use shown::mountpoint;

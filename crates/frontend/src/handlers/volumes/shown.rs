@@ -9,7 +9,7 @@ use serde::Serialize;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     created_at: String,
     driver: &'static str,
     labels: Option<&'a BTreeMap<String, String>>,
@@ -20,7 +20,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn of(volume: &'a Volume) -> Self {
+    pub(crate) fn of(volume: &'a Volume) -> Self {
         Self {
             created_at: volume.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),
             driver: volume.driver.as_str(),
