@@ -162,3 +162,25 @@ fn an_internal_network_has_no_way_out_and_networks_are_listed_and_pruned() {
     t.docker(&["network", "connect", "host", "x"]).fails_with(1, "cannot connect container to host network");
     assert_eq!(t.docker(&["network", "prune", "-f"]).ok().trim(), "Deleted Networks:\ninside");
 }
+
+#[test]
+fn a_link_is_a_name_that_one_container_knows_and_network_changes_are_events() {
+    let t = Tenant::new("net");
+    let since = now();
+    t.docker(&["run", "-d", "--name", "web", "busybox", "sh", "-c", SERVE]).ok();
+    let get = ["busybox", "wget", "-T", "3", "-qO-", "http://srv/index.html"];
+    assert_eq!(t.docker(&[&["run", "--rm", "--link", "web:srv"][..], &get].concat()).ok(), "hello\n");
+    assert_ne!(t.docker(&[&["run", "--rm"][..], &get].concat()).code, 0, "nobody else knows it");
+    t.docker(&["run", "--rm", "--link", "nobody:srv", "busybox", "true"]).fails_with(125, "nobody");
+    t.docker(&["network", "create", "one"]).ok();
+    t.docker(&["network", "connect", "one", "web"]).ok();
+    t.docker(&["network", "disconnect", "one", "web"]).ok();
+    t.docker(&["network", "rm", "one"]).ok();
+    let args = ["events", "--since", &since, "--until", "0s", "-f", "network=one", "--format", "{{.Action}}"];
+    assert_eq!(t.docker(&args).ok(), "create\nconnect\ndisconnect\ndestroy\n");
+}
+
+fn now() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    format!("{}.{:09}", now.as_secs(), now.subsec_nanos())
+}

@@ -123,6 +123,9 @@ pub struct DnsSettings {
     pub servers: Vec<IpAddr>,
     pub search: Vec<String>,
     pub options: Vec<String>,
+    /// `--link`: names that only this container knows, for containers of its networks (name or short id).
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -146,7 +146,12 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
         volumes: mounts.volumes,
         sysctls,
         network: joined.mode,
-        dns: network::dns_settings(&parts.dns, &parts.dns_search, &parts.dns_options)?,
+        dns: network::dns_settings(
+            &parts.dns,
+            &parts.dns_search,
+            &parts.dns_options,
+            parts.links.as_deref().unwrap_or_default(),
+        )?,
         extra_hosts: network::extra_hosts(parts.extra_hosts.as_deref().unwrap_or_default())?,
         log,
         stop_signal: signal,

@@ -45,6 +45,7 @@ pub(crate) struct Parts {
     pub dns_options: Vec<String>,
     pub dns_search: Vec<String>,
     pub extra_hosts: Option<Vec<String>>,
+    pub links: Option<Vec<String>>,
     pub group_add: Option<Vec<String>>,
     pub oom_score_adj: i32,
     pub readonly_rootfs: bool,
@@ -138,7 +139,6 @@ pub(crate) fn take(host: HostConfig, package: &crate::Package) -> Result<Parts> 
         annotations,
         volume_driver: volume_driver.clone(),
         container_id_file,
-        links,
     }
     .check(package)?;
     Refused {
@@ -198,6 +198,7 @@ pub(crate) fn take(host: HostConfig, package: &crate::Package) -> Result<Parts> 
         dns_options: dns_options.unwrap_or_default(),
         dns_search: dns_search.unwrap_or_default(),
         extra_hosts,
+        links,
         group_add,
         oom_score_adj: oom_score(oom_score_adj.unwrap_or(0))?,
         readonly_rootfs: readonly_rootfs.unwrap_or(false),

@@ -27,7 +27,6 @@ pub(crate) struct Wanted {
     pub annotations: Option<HashMap<String, String>>,
     pub volume_driver: Option<String>,
     pub container_id_file: Option<String>,
-    pub links: Option<Vec<String>>,
 }
 
 /// Linux's limit on a path, in bytes.
@@ -50,7 +49,6 @@ impl Wanted {
             annotations,
             volume_driver,
             container_id_file,
-            links,
         } = self;
         if privileged == Some(true) {
             return Err(forbidden("HostConfig.Privileged", true, "P01"));
@@ -81,10 +79,7 @@ impl Wanted {
         if let Some(path) = container_id_file.filter(|p| p.len() > PATH_MAX || p.contains('\0')) {
             return Err(malformed("HostConfig.ContainerIDFile", path, "is not a path", "P25"));
         }
-        match links.filter(|l| !l.is_empty()) {
-            Some(links) => Err(unsupported("HostConfig.Links", list(&links))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use hickory_proto::{
     },
 };
 
-use super::names::Names;
+use super::{names::Names, serve::Scope};
 
 /// Seconds; Docker's.
 const TTL: u32 = 600;
@@ -25,7 +25,7 @@ pub(super) enum Verdict {
 }
 
 /// `None`: not a query at all, to be ignored.
-pub(super) fn consider(bytes: &[u8], names: &Names, vnis: &[u32]) -> Option<Verdict> {
+pub(super) fn consider(bytes: &[u8], names: &Names, scope: &Scope) -> Option<Verdict> {
     let request = Message::from_vec(bytes).ok()?;
     if request.metadata.message_type != MessageType::Query {
         return None;
@@ -36,7 +36,7 @@ pub(super) fn consider(bytes: &[u8], names: &Names, vnis: &[u32]) -> Option<Verd
     if request.metadata.op_code != OpCode::Query {
         return failure(&request, ResponseCode::NotImp).map(Verdict::Reply);
     }
-    match known(question, names, vnis) {
+    match known(question, names, scope) {
         Some(records) => reply(&request, ResponseCode::NoError, records).map(Verdict::Reply),
         None => Some(Verdict::Forward(request)),
     }
@@ -57,15 +57,17 @@ fn reply(request: &Message, code: ResponseCode, records: Vec<Record>) -> Option<
     message.to_vec().ok()
 }
 
-fn known(question: &Query, names: &Names, vnis: &[u32]) -> Option<Vec<Record>> {
+fn known(question: &Query, names: &Names, scope: &Scope) -> Option<Vec<Record>> {
     let record = |data| Record::from_rdata(question.name().clone(), TTL, data);
     if question.query_type() == RecordType::PTR {
-        let name = names.reverse(vnis, address(question.name())?)?;
+        let name = names.reverse(&scope.vnis, address(question.name())?)?;
         let target = Name::from_ascii(format!("{name}.")).ok()?;
         return Some(vec![record(RData::PTR(PTR(target)))]);
     }
     let text = question.name().to_ascii();
-    let addresses = names.addresses(vnis, text.trim_end_matches('.'))?;
+    let text = text.trim_end_matches('.');
+    let name = scope.links.get(&text.to_ascii_lowercase()).map_or(text, String::as_str);
+    let addresses = names.addresses(&scope.vnis, name)?;
     match question.query_type() {
         RecordType::A => Some(addresses.into_iter().map(|a| record(RData::A(A(a)))).collect()),
         _ => Some(Vec::new()),
@@ -84,6 +86,7 @@ fn address(name: &Name) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dns::Upstream;
 
     #[test]
     fn reverse_names_are_read() {
@@ -97,7 +100,8 @@ mod tests {
         let mut query = Message::query();
         query.add_query(Query::query(Name::from_ascii("example.org.").unwrap(), RecordType::A));
         let bytes = query.to_vec().unwrap();
-        assert!(matches!(consider(&bytes, &Names::default(), &[1]), Some(Verdict::Forward(_))));
-        assert!(consider(b"garbage", &Names::default(), &[1]).is_none());
+        let scope = Scope { vnis: vec![1], links: Default::default(), upstream: Upstream::None };
+        assert!(matches!(consider(&bytes, &Names::default(), &scope), Some(Verdict::Forward(_))));
+        assert!(consider(b"garbage", &Names::default(), &scope).is_none());
     }
 }

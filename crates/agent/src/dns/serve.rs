@@ -1,6 +1,7 @@
 //! The two loops that answer a container's DNS, each bounded: a flood of queries is dropped, not queued.
 
 use std::{
+    collections::BTreeMap,
     io,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
@@ -38,13 +39,15 @@ pub(crate) struct Resolver {
 pub(crate) struct Scope {
     /// The networks that the container is in.
     pub(crate) vnis: Vec<u32>,
+    /// Its own names for some of the others.
+    pub(crate) links: BTreeMap<String, String>,
     pub(crate) upstream: Upstream,
 }
 
 impl Resolver {
     async fn answer(&self, query: &[u8], transport: Transport) -> Option<Vec<u8>> {
         let scope = self.scope.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match consider(query, &self.names, &scope.vnis)? {
+        match consider(query, &self.names, &scope)? {
             Verdict::Reply(answer) => Some(answer),
             Verdict::Forward(request) => match scope.upstream.ask(query, transport).await {
                 Some(answer) => Some(answer),

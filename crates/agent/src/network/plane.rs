@@ -367,7 +367,11 @@ impl Plane {
             false if servers.is_empty() => Upstream::Host(self.upstream.clone()),
             false => Upstream::Container { servers, netns: netns.share()? },
         };
-        Ok(dns::Scope { vnis: request.endpoints.iter().map(|e| e.vni).collect(), upstream })
+        Ok(dns::Scope {
+            vnis: request.endpoints.iter().map(|e| e.vni).collect(),
+            links: request.dns.links.clone(),
+            upstream,
+        })
     }
 
     async fn take_up(&self, request: &SandboxRequest<'_>, dir: &Path, mut state: State) -> Result<Sandbox> {

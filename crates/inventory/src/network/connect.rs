@@ -3,14 +3,16 @@
 //! The tenant's row is locked first, so nobody takes the chosen address or interface name meanwhile.
 
 use domain::{ContainerId, Endpoint, Error, NetworkId, Result, spec::NetworkWish};
-use sqlx::types::Json;
+use sqlx::{PgConnection, types::Json};
 
-use super::Network;
-use crate::{TenantView, failure};
+use super::{Network, event_of};
+use crate::{TenantView, event, failure};
 
 const LOCK: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 /// As in `reserve.sql`: a random address, else any behind a used one.
 const CONNECT: &str = include_str!("connect.sql");
+const RUNNING: &str = "SELECT EXISTS (SELECT FROM containers
+    WHERE tenant_id = $1 AND id = $2 AND status IN ('running', 'paused'))";
 const DISCONNECT: &str = "WITH t AS (
         UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id
     ), heard AS (
@@ -50,7 +52,9 @@ impl TenantView {
             .map_err(failed)?;
         match connected {
             Connected { endpoint: Some(endpoint), .. } => {
+                self.tell(&mut tx, "connect", container, network).await.map_err(failed)?;
                 tx.commit().await.map_err(failed)?;
+                self.bell.ring();
                 Ok(endpoint.0)
             }
             Connected { outside: true, .. } => Err(Error::invalid(format!(
@@ -67,10 +71,38 @@ impl TenantView {
     }
 
     /// True if it was connected.
-    pub async fn disconnect(&self, container: &ContainerId, network: &NetworkId) -> Result<bool> {
-        let query = || {
-            sqlx::query(DISCONNECT).bind(self.id.0).bind(container.as_str()).bind(network.as_str()).execute(&self.pool)
-        };
-        Ok(failure::retrying("disconnect a container", query).await?.rows_affected() > 0)
+    pub async fn disconnect(&self, container: &ContainerId, network: &Network) -> Result<bool> {
+        failure::retrying("disconnect a container", || self.try_disconnect(container, network)).await
+    }
+
+    async fn try_disconnect(&self, container: &ContainerId, network: &Network) -> sqlx::Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let query = sqlx::query(DISCONNECT).bind(self.id.0).bind(container.as_str()).bind(network.id.as_str());
+        let was_connected = query.execute(&mut *tx).await?.rows_affected() > 0;
+        if was_connected {
+            self.tell(&mut tx, "disconnect", container, network).await?;
+        }
+        tx.commit().await?;
+        self.bell.ring();
+        Ok(was_connected)
+    }
+
+    /// Of a running container, as in dockerd: the others are connected with their start.
+    async fn tell(
+        &self,
+        db: &mut PgConnection,
+        action: &str,
+        container: &ContainerId,
+        network: &Network,
+    ) -> sqlx::Result<()> {
+        let running: bool =
+            sqlx::query_scalar(RUNNING).bind(self.id.0).bind(container.as_str()).fetch_one(&mut *db).await?;
+        match running {
+            true => {
+                let event = event_of(action, &network.id, &network.name).with("container", container);
+                event::put(db, self.id, &[event]).await
+            }
+            false => Ok(()),
+        }
     }
 }

@@ -6,8 +6,8 @@ use domain::{Error, NetworkId, NewNetwork, Result};
 use ipnet::{IpNet, Ipv4Net};
 use sqlx::types::Json;
 
-use super::DEFAULT_PREFIX;
-use crate::{TenantView, failure};
+use super::{DEFAULT_PREFIX, event_of};
+use crate::{TenantView, event, failure};
 
 const LOCK: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 const SUBNETS: &str = "SELECT subnet FROM networks WHERE tenant_id = $1";
@@ -51,7 +51,9 @@ impl TenantView {
                 }
                 _ => failed(e),
             })?;
+        event::put(&mut *tx, self.id, &[event_of("create", &id, &new.name)]).await.map_err(failed)?;
         tx.commit().await.map_err(failed)?;
+        self.bell.ring();
         Ok(id)
     }
 }

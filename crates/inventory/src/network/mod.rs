@@ -13,7 +13,7 @@ pub use state::{NetworkState, NetworkVersion, PeerRecord, Sharing};
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use chrono::{DateTime, Utc};
-use domain::{Error, Kind, NetworkId, Result};
+use domain::{Error, Event, EventType, Kind, NetworkId, Result};
 use ipnet::{IpNet, Ipv4Net};
 use sqlx::types::Json;
 
@@ -136,6 +136,11 @@ impl TenantView {
             (None, _) => Err(Error::not_found(Kind::Network, reference)),
         }
     }
+}
+
+/// As dockerd tells it; `container` comes on top where there is one.
+pub(crate) fn event_of(action: &str, id: &NetworkId, name: &str) -> Event {
+    Event::new(EventType::Network, action, id.as_str()).with("name", name).with("type", "bridge")
 }
 
 /// Docker's `default` means the tenant's own default network.

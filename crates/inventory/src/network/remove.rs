@@ -1,10 +1,10 @@
 //! `docker network rm`. A network with an endpoint stays, also when its container does not run: addresses are kept from
 //! create to remove.
 
-use domain::{Error, Kind, NetworkId, Result};
+use domain::{Error, Kind, Result};
 
-use super::Network;
-use crate::{TenantView, failure};
+use super::{Network, event_of};
+use crate::{TenantView, event, failure};
 
 const REMOVE: &str = "WITH t AS (
         UPDATE tenants SET revision = revision + 1 WHERE id = $1 RETURNING id
@@ -19,7 +19,7 @@ impl TenantView {
     /// # Errors
     /// `Forbidden` in dockerd's words while it has endpoints; `NotFound` where somebody else was faster.
     pub async fn remove_network(&self, network: &Network) -> Result<()> {
-        match self.try_remove(&network.id).await {
+        match self.try_remove(network).await {
             Ok((true, _)) => Ok(()),
             Ok((false, true)) => Err(in_use(network)),
             Ok((false, false)) => Err(Error::not_found(Kind::Network, network.id.as_str())),
@@ -29,8 +29,16 @@ impl TenantView {
         }
     }
 
-    async fn try_remove(&self, id: &NetworkId) -> sqlx::Result<(bool, bool)> {
-        sqlx::query_as(REMOVE).bind(self.id.0).bind(id.as_str()).fetch_one(&self.pool).await
+    async fn try_remove(&self, network: &Network) -> sqlx::Result<(bool, bool)> {
+        let mut tx = self.pool.begin().await?;
+        let found: (bool, bool) =
+            sqlx::query_as(REMOVE).bind(self.id.0).bind(network.id.as_str()).fetch_one(&mut *tx).await?;
+        if found.0 {
+            event::put(&mut *tx, self.id, &[event_of("destroy", &network.id, &network.name)]).await?;
+        }
+        tx.commit().await?;
+        self.bell.ring();
+        Ok(found)
     }
 }
 

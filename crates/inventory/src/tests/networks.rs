@@ -97,8 +97,8 @@ async fn connect_and_disconnect(pg: PgPool) {
         in_use.to_string(),
         format!("error while removing network: network own id {} has active endpoints", network.id)
     );
-    assert!(view.disconnect(&id, &network.id).await.unwrap());
-    assert!(!view.disconnect(&id, &network.id).await.unwrap());
+    assert!(view.disconnect(&id, &network).await.unwrap());
+    assert!(!view.disconnect(&id, &network).await.unwrap());
     view.remove_network(&network).await.unwrap();
     assert!(matches!(view.remove_network(&network).await, Err(Error::NotFound { .. })));
 }

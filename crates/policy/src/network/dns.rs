@@ -8,10 +8,12 @@ use domain::{
 };
 
 use crate::{
-    names::is_dns_name,
+    names::{is_dns_name, is_object_name},
     refuse::{forbidden, malformed},
 };
 
+/// Digits of a short container id.
+const SHORT_ID: usize = 12;
 const FLAGS: [&str; 12] = [
     "debug",
     "edns0",
@@ -27,7 +29,12 @@ const FLAGS: [&str; 12] = [
     "use-vc",
 ];
 
-pub(crate) fn settings(servers: &[String], search: &[String], options: &[String]) -> Result<DnsSettings> {
+pub(crate) fn settings(
+    servers: &[String],
+    search: &[String],
+    options: &[String],
+    links: &[String],
+) -> Result<DnsSettings> {
     let server =
         |s: &String| s.parse::<IpAddr>().map_err(|_| malformed("HostConfig.Dns", s, "must be an IP address", "N14"));
     if let Some(bad) = search.iter().find(|s| *s != "." && !is_dns_name(s, 253)) {
@@ -40,7 +47,22 @@ pub(crate) fn settings(servers: &[String], search: &[String], options: &[String]
         servers: servers.iter().map(server).collect::<Result<_>>()?,
         search: search.to_vec(),
         options: options.to_vec(),
+        links: links.iter().map(|link| one_link(link)).collect::<Result<_>>()?,
     })
+}
+
+/// N08: `container` or `container:alias`, to alias and container. The caller has looked the container up before.
+fn one_link(given: &str) -> Result<(String, String)> {
+    let bad = |why| malformed("HostConfig.Links", given, why, "N08");
+    let (container, alias) = given.split_once(':').unwrap_or((given, given));
+    let (container, alias) = (container.trim_start_matches('/'), alias.trim_start_matches('/'));
+    if !is_object_name(container) || !is_dns_name(alias, 253) {
+        return Err(bad("must be CONTAINER:ALIAS"));
+    }
+    // DNS knows a container by its short id.
+    let is_id = container.len() > SHORT_ID && container.bytes().all(|b| b.is_ascii_hexdigit());
+    let container = if is_id { &container[..SHORT_ID] } else { container };
+    Ok((alias.to_ascii_lowercase(), container.to_owned()))
 }
 
 fn is_option(option: &str) -> bool {

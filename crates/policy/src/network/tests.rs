@@ -104,12 +104,24 @@ fn hostile_endpoints_are_refused() {
 #[test]
 fn names_and_addresses_cannot_forge_lines() {
     let own = |v: &[&str]| v.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-    assert!(dns_settings(&own(&["10.1.2.3"]), &own(&["ex.org"]), &own(&["ndots:2", "rotate"])).is_ok());
-    assert!(dns_settings(&own(&["not-an-ip"]), &[], &[]).is_err());
-    assert!(dns_settings(&[], &own(&["a\nb"]), &[]).is_err());
-    assert!(dns_settings(&[], &[], &own(&["x\ny"])).is_err());
+    assert!(dns_settings(&own(&["10.1.2.3"]), &own(&["ex.org"]), &own(&["ndots:2", "rotate"]), &[]).is_ok());
+    assert!(dns_settings(&own(&["not-an-ip"]), &[], &[], &[]).is_err());
+    assert!(dns_settings(&[], &own(&["a\nb"]), &[], &[]).is_err());
+    assert!(dns_settings(&[], &[], &own(&["x\ny"]), &[]).is_err());
     assert_eq!(extra_hosts(&own(&["foo:10.9.8.7", "six:[::1]", "bare:::2"])).expect("hosts").len(), 3);
     for bad in ["bad", "a\n:1.2.3.4", "x:host-gateway", "x:", "x:1.2.3"] {
         assert!(extra_hosts(&own(&[bad])).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn links_are_names_of_dns() {
+    let links = |given: &str| dns_settings(&[], &[], &[], &[given.to_owned()]).map(|d| d.links);
+    assert_eq!(links("/web:Srv").expect("link")["srv"], "web");
+    assert_eq!(links("web").expect("link")["web"], "web");
+    let id = "0123456789abcdef".repeat(4);
+    assert_eq!(links(&format!("{id}:db")).expect("link")["db"], id[..12]);
+    for bad in ["", ":x", "a:b c", "a b:c", "a:b\n"] {
+        assert!(links(bad).is_err(), "{bad:?}");
     }
 }

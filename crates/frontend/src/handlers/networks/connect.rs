@@ -45,7 +45,7 @@ pub(crate) async fn connect(
     let networks = app.channels.networks(target.container.host, &target.container.host_endpoint)?;
     if let Err(status) = networks.clone().plug(within(DEADLINE, request)).await {
         // The host has not plugged it in: nor has the inventory, then.
-        target.rows.disconnect(&target.container.id, &network.id).await?;
+        target.rows.disconnect(&target.container.id, &network).await?;
         return Err(status.into());
     }
     if target.container.observation.status.is_running() {

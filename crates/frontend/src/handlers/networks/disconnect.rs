@@ -41,6 +41,6 @@ pub(crate) async fn disconnect(
     let request = v1::DisconnectRequest { container: Some(target.key.clone()), network_id: network.id.to_string() };
     let networks = app.channels.networks(target.container.host, &target.container.host_endpoint)?;
     networks.clone().unplug(within(DEADLINE, request)).await?;
-    target.rows.disconnect(id, &network.id).await?;
+    target.rows.disconnect(id, &network).await?;
     Ok(json::empty(StatusCode::OK))
 }

@@ -6,7 +6,7 @@ use docker_api::{
     filters::{FilterError, Filters, has_label},
     time::parse_timestamp,
 };
-use domain::{Error, Result};
+use domain::{Error, Event, EventType, Result};
 use inventory::Network;
 use serde_json::json;
 
@@ -28,6 +28,7 @@ pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params
             Err(error) => return Err(error.into()),
         }
     }
+    rows.record_event(Event::new(EventType::Network, "prune", "").with("reclaimed", 0)).await?;
     let deleted = if deleted.is_empty() { serde_json::Value::Null } else { json!(deleted) };
     Ok(json::ok(&json!({ "NetworksDeleted": deleted })))
 }
