@@ -233,12 +233,6 @@ fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, handler: H) -> Row
     writes(row(Method::DELETE, path, handler))
 }
 
-/// Known to Docker, not offered here: 501, by name.
-fn unbuilt(method: Method, path: &'static str) -> Row {
-    let text = format!("{method} {path} is not supported by this endpoint yet");
-    row(method, path, move || async move { ApiError::from(Error::unsupported(text)) })
-}
-
 /// Part of the table, but answered by another row.
 fn unserved(method: Method, path: &'static str) -> Row {
     Row { method, path, handler: MethodRouter::new() }
