@@ -74,6 +74,7 @@ impl Engine {
     async fn run_exec(self: &Arc<Self>, container: &Arc<Container>, start: &ExecStart) -> Result<Running> {
         let (id, exec) = (container.id(), start.id.as_str());
         let process = self.exec_process(container, start).await?;
+        container.until_read().await;
         let pipes = ExecPipes::create(&container.paths().execs, &start.id, streams_of(start))?;
         let [stdin, stdout, stderr] = pipes.paths();
         self.execs.lock().insert(exec.to_owned());

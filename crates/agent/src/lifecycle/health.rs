@@ -100,6 +100,7 @@ impl Engine {
         let own = stored.process().clone().ok_or_else(|| Error::internal("record without a process"))?;
         let process = spec::exec_process(&own, &command(check), &own_user(&own), (0, 0));
         let process = process.map_err(|e| Error::because("probe", e))?;
+        container.until_read().await;
         let wanted = ExecStreams { stdin: false, stdout: true, stderr: true, tty: false };
         let pipes = ExecPipes::create(&probes_dir(container), exec, wanted)?;
         let [stdin, stdout, stderr] = pipes.paths();

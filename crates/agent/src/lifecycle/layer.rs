@@ -171,6 +171,13 @@ impl Container {
         lock(&self.layer.frozen).is_some()
     }
 
+    /// runc starts nothing in a frozen container, and nobody knows of this freeze: whoever would start something waits.
+    pub(super) async fn until_read(&self) {
+        if self.is_frozen() {
+            drop(self.layer.turn.lock().await);
+        }
+    }
+
     /// Idempotent. A container that was paused meanwhile stays frozen.
     pub(super) fn thaw(&self) {
         let frozen = lock(&self.layer.frozen).take();
