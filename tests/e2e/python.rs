@@ -121,7 +121,7 @@ for _ in range(100):
 print(k.exec_run("wc -c /tmp/in").output)
 k.remove(force=True)
 "#;
-    let expected = "0 7\nb'run exec\\n1000\\n/tmp\\n'\n[(b'o\\n', None), (None, b'e\\n'), (b'p\\n', None)]\n[b'a', b'b']\nb'' b'/dev/pts/0\\r\\n'\nb'100000 /tmp/in\\n'\n";
+    let expected = "0 7\nb'run exec\\n1000\\n/tmp\\n'\n[(b'o\\n', None), (None, b'e\\n'), (b'p\\n', None)]\n[b'a', b'b']\n b'/dev/pts/0\\r\\n'\nb'100000 /tmp/in\\n'\n";
     assert_eq!(python(&t, script), expected);
 }
 
@@ -162,6 +162,6 @@ print(c.images.prune()["ImagesDeleted"])
     let out = python(&t, &script.replace("NAME", &format!("{name:?}")));
     assert_eq!(
         out,
-        "True True True\n[]\nTrue True\nb'from the pulled image\\n'\nNo such image: nonesuch\n400 True\nNone\n"
+        "True True True\n[]\nTrue True\nb'from the pulled image\\n'\nNo such image: nonesuch:latest\n400 True\nNone\n"
     );
 }

@@ -29,7 +29,8 @@ pub fn run(data: &[u8]) {
     for accepted in bodies.iter().filter_map(create) {
         for target in targets(&accepted) {
             let bad = ["/proc", "/sys", "/dev"].iter().any(|p| target == *p || target.starts_with(&format!("{p}/")));
-            assert!(target.starts_with('/') && target != "/" && !bad && !target.contains(".."), "{target:?}");
+            let climbs = target.split('/').any(|part| part == "..");
+            assert!(target.starts_with('/') && target != "/" && !bad && !climbs, "{target:?}");
         }
     }
 }
