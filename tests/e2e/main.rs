@@ -4,6 +4,7 @@
 //! so that tests run side by side and no test can see another's objects.
 
 mod bad_input;
+mod build;
 mod commit;
 mod connections;
 mod disconnects;

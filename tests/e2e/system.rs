@@ -158,6 +158,13 @@ impl Tenant {
         Done::of(self.command("bash").args(["-c", script]).output().expect("bash runs"))
     }
 
+    /// A shell script that goes on by itself; whoever starts it ends it.
+    pub(crate) fn shell_child(&self, script: &str) -> Child {
+        let mut command = self.command("bash");
+        command.args(["-c", script]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("bash runs")
+    }
+
     pub(crate) fn python(&self, script: &str) -> Done {
         Done::of(self.command(&python()).args(["-c", script]).output().expect("python runs"))
     }
