@@ -258,6 +258,14 @@ fn the_cache_is_the_tenants_own_and_can_be_pruned() {
 }
 
 #[test]
+fn what_a_step_writes_into_a_volume_is_not_kept() {
+    let t = Tenant::new("bld");
+    let out = build(&t, "FROM busybox\nVOLUME /v\nRUN echo a > /v/x && ls /v\nRUN ls /v | wc -l\n", "-t vol").ok();
+    has(&out, &["x\n", "\n0\n"]);
+    assert_eq!(t.docker(&["volume", "ls", "-q"]).ok(), "", "the steps' volumes have gone with them");
+}
+
+#[test]
 fn limits_networks_and_files_of_other_names() {
     let t = Tenant::new("bld");
     let out = build(&t, "FROM busybox\nRUN ip addr | grep -c eth0 || echo none\n", "--network none").ok();

@@ -98,10 +98,15 @@ impl<H: Hands> Builder<'_, H> {
     }
 
     async fn stage(&mut self, stage: &Stage) -> Result<(), Failure> {
+        if let Some(name) = &stage.name
+            && self.done.iter().any(|done| done.name.as_ref() == Some(name))
+        {
+            return Err(Error::invalid(format!("{name} stage name already used")).into());
+        }
         self.announce(&stage.from.text).await;
         self.begin(stage).await?;
-        self.out(format!(" ---> {}\n", self.image.short_id())).await;
         self.triggers().await?;
+        self.out(format!(" ---> {}\n", self.image.short_id())).await;
         for step in &stage.steps {
             self.announce(&step.text).await;
             self.dispatch(step).await?;
@@ -115,11 +120,6 @@ impl<H: Hands> Builder<'_, H> {
     }
 
     async fn begin(&mut self, stage: &Stage) -> Result<()> {
-        if let Some(name) = &stage.name
-            && self.done.iter().any(|done| done.name.as_ref() == Some(name))
-        {
-            return Err(Error::invalid(format!("{name} stage name already used")));
-        }
         self.arguments.start_stage();
         self.missed = false;
         let reference = self.expand_global(&stage.image)?;
@@ -160,7 +160,6 @@ impl<H: Hands> Builder<'_, H> {
             }
             self.dispatch(&instruction).await?;
         }
-        self.out(format!(" ---> {}\n", self.image.short_id())).await;
         Ok(())
     }
 

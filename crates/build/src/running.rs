@@ -57,7 +57,7 @@ impl<H: Hands> Builder<'_, H> {
 
     fn command_line(&self, run: &Run) -> Vec<String> {
         let shell = self.image.shell();
-        let with_shell = |line: String| shell.iter().cloned().chain([line]).collect();
+        let with_shell = |line: String| shell.iter().cloned().chain((!line.is_empty()).then_some(line)).collect();
         if let Some(script) = run.script() {
             let text = script.text();
             return match text.starts_with("#!") {

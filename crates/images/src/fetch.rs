@@ -16,7 +16,7 @@ impl Images {
     pub async fn download(&self, url: &str, name: &str, max_bytes: u64) -> Result<Tree> {
         let parsed: Url = url.parse().map_err(|_| Error::invalid(format!("parse {url:?}: invalid URL")))?;
         let mut tree = self.empty_tree()?;
-        let mut answer = self.registries.door().send(Ask::get(parsed)).await.map_err(told)?;
+        let mut answer = self.registries.door().send(Ask::get(parsed)).await.map_err(|t| told(t, url))?;
         if !answer.status().is_success() {
             let status = answer.status();
             return Err(Error::invalid(format!("failed to GET {url} with status {status}")));
@@ -38,10 +38,14 @@ impl Images {
     }
 }
 
-fn told(trouble: Trouble) -> Error {
+fn told(trouble: Trouble, url: &str) -> Error {
     match trouble {
         Trouble::Ours(error) => error,
-        Trouble::Unreachable(text) => Error::unavailable(text),
+        // The text names the registry's root, which is not what was asked for.
+        Trouble::Unreachable(text) => {
+            let cause = text.split_once("\": ").map_or(text.as_str(), |(_, cause)| cause);
+            Error::unavailable(format!("Get {url:?}: {cause}"))
+        }
         Trouble::Answer(answer) => Error::invalid(format!("received unexpected HTTP status: {}", answer.status)),
     }
 }

@@ -24,6 +24,8 @@ pub struct NewStep<'a> {
     pub result: CachedStep,
     /// The instruction, as the history shows it.
     pub description: &'a str,
+    /// Of the layer that it added, as stored.
+    pub size_bytes: u64,
 }
 
 /// One entry of the cache, for `system df` and `prune`.
@@ -99,7 +101,7 @@ impl TenantView {
             .bind(&result.config)
             .bind(Json(&result.layers))
             .bind(step.description)
-            .bind(result.layers.last().map_or(0, |layer| layer.size_bytes.cast_signed()))
+            .bind(step.size_bytes.cast_signed())
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

@@ -17,7 +17,7 @@ async fn put(world: &World, view: &TenantView, parent: Option<&Digest>, key: &Di
         layers.iter().map(|l| BlobClaim { digest: l.digest.clone(), size_bytes: l.size_bytes, diff: None }).collect();
     world.inventory.claim_blobs(&claims).await.unwrap();
     let result = CachedStep { image_id: Digest::of(key.as_str().as_bytes()), config: b"{}".to_vec(), layers };
-    view.put_step(&NewStep { parent, key, result, description: "RUN x" }).await.unwrap();
+    view.put_step(&NewStep { parent, key, result, description: "RUN x", size_bytes: 7 }).await.unwrap();
 }
 
 #[sqlx::test(migrations = "../../migrations")]

@@ -77,7 +77,8 @@ impl ::build::Hands for Hand {
         created_by: &str,
     ) -> Result<()> {
         let result = CachedStep { image_id: step.id.clone(), config: step.config.clone(), layers: step.layers.clone() };
-        self.rows.put_step(&NewStep { parent, key, result, description: created_by }).await
+        let size_bytes = if added_nothing(&step.config) { 0 } else { step.layers.last().map_or(0, |l| l.size_bytes) };
+        self.rows.put_step(&NewStep { parent, key, result, description: created_by, size_bytes }).await
     }
 
     async fn create(&self, step: &::build::Step) -> Result<ContainerId> {
@@ -103,4 +104,11 @@ impl ::build::Hands for Hand {
             outcome => outcome,
         }
     }
+}
+
+/// The last step of the config's history has no layer.
+fn added_nothing(config: &[u8]) -> bool {
+    let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+    let last = config["history"].as_array().and_then(|history| history.last());
+    last.is_some_and(|step| step["empty_layer"] == true)
 }

@@ -31,9 +31,9 @@ pub(super) async fn create(hand: &Hand, id: &ContainerId, step: &::build::Step) 
             "failed to create task for container: OCI runtime create failed: unable to start container process: {text}"
         )));
     };
-    // What the image says of its own start is not for its steps. Nor are its volumes: what a step writes there is kept.
+    // What the image says of its own start is not for its steps. Its volumes are: what a step writes there is not kept.
     let mut config = step.config.clone();
-    for key in ["Volumes", "Healthcheck", "Entrypoint", "Cmd", "OnBuild", "ExposedPorts", "Env"] {
+    for key in ["Healthcheck", "Entrypoint", "Cmd", "OnBuild", "ExposedPorts", "Env"] {
         config.remove(key);
     }
     let document = serde_json::to_vec(&json!({ "config": Value::Object(config) }));

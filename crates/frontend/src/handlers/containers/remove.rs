@@ -68,12 +68,18 @@ pub(crate) async fn by_force(app: &App, tenant: &identity::Tenant, id: &Containe
 
 pub(crate) async fn from(app: &App, rows: &TenantView, id: &ContainerId) -> Result<()> {
     let container = rows.container(id.as_str()).await?;
+    if !container.volumes.is_empty() {
+        rows.volumes_go_with(id, true).await?;
+    }
     let request = v1::RemoveRequest { container: Some(rpc::container_key(rows.id(), id)), force: true };
     match app.agent(&container)?.remove(within(DEADLINE, request)).await.map_err(rpc::status::from_status) {
-        Ok(_) | Err(Error::NotFound { .. }) => (),
-        Err(error) => return Err(error),
+        Ok(reply) => {
+            let last = observation(reply.get_ref())?.happenings;
+            persist(|| rows.forget_with(id, &last)).await.map(drop)
+        }
+        Err(Error::NotFound { .. }) => persist(|| rows.forget(id)).await.map(drop),
+        Err(error) => Err(error),
     }
-    persist(|| rows.forget(id)).await.map(drop)
 }
 
 /// By what the inventory knows; the agent decides again by what is.
