@@ -92,7 +92,16 @@ fn steps_run_in_containers_and_nothing_of_them_stays() {
     let file = "FROM busybox AS base\nARG V\nENV E=env\nRUN echo v=$V $E; echo err >&2; echo made > /made\nWORKDIR /w\nUSER nobody\n\
         RUN pwd; id -un\nUSER root\nFROM base\nRUN rm /made; mkdir -p /d; echo x > /d/x\nCMD [\"sh\",\"-c\",\"ls /d; ls /made\"]\n";
     let out = build(&t, file, "-t steps --build-arg V=7").ok();
-    has(&out, &["v=7 env\n", "\u{1b}[91merr\n\u{1b}[0m", "/w\nnobody\n", " ---> Running in ", " ---> Removed intermediate container "]);
+    has(
+        &out,
+        &[
+            "v=7 env\n",
+            "\u{1b}[91merr\n\u{1b}[0m",
+            "/w\nnobody\n",
+            " ---> Running in ",
+            " ---> Removed intermediate container ",
+        ],
+    );
     let done = t.docker(&["run", "--rm", "steps"]);
     assert_eq!((done.out.as_str(), done.code), ("x\n", 1), "{}", done.err);
     assert_eq!(t.docker(&["ps", "-aq"]).ok(), "");
@@ -111,8 +120,10 @@ fn copies_go_where_dockerd_puts_them() {
         COPY --chown=5 --chmod=750 f1 /owned/f\nCOPY --chown=nobody:nogroup f1 /o\nCOPY f* /w/\nCOPY dir /link\nADD a.tar.gz /t\nWORKDIR /deep/er\nCOPY f1 .\n\
         COPY [\"f2\", \"name with space\"]\nCOPY in /in\n\
         RUN cd / && cat /x /d/f2 /e/sub/y /in && ls -ldn /old /owned/f /o /t/f1 && ls -R /w /link/ /deep && ls -l /link\n";
-    let context = Context::new(file).put("f1", "one\n").put("f2", "two\n").put("dir/sub/y", "why\n").put("dir/x", "ex\n");
-    t.shell(&format!("cd {} && ln -s f1 in && tar czf a.tar.gz --owner=33 --group=33 f1", context.path().display())).ok();
+    let context =
+        Context::new(file).put("f1", "one\n").put("f2", "two\n").put("dir/sub/y", "why\n").put("dir/x", "ex\n");
+    t.shell(&format!("cd {} && ln -s f1 in && tar czf a.tar.gz --owner=33 --group=33 f1", context.path().display()))
+        .ok();
     let out = context.build(&t, "-t copies").ok();
     has(
         &out,
@@ -189,10 +200,16 @@ fn what_is_wrong_is_said_in_dockerds_words() {
         ("# nothing\n", "failed to parse Dockerfile: file with no instructions"),
         ("", "the Dockerfile (Dockerfile) cannot be empty"),
         ("RUN x\n", "no build stage in current context"),
-        ("FROM busybox\nCOPY nope /x\n", "COPY failed: file not found in build context or excluded by .dockerignore: stat nope: file does not exist"),
+        (
+            "FROM busybox\nCOPY nope /x\n",
+            "COPY failed: file not found in build context or excluded by .dockerignore: stat nope: file does not exist",
+        ),
         ("FROM busybox\nCOPY nope* /x\n", "COPY failed: no source files were specified"),
         ("FROM busybox\nCOPY ../f /x\n", "COPY failed: forbidden path outside the build context: ../f ()"),
-        ("FROM busybox\nCOPY Dockerfile Dockerfile /x\n", "When using COPY with more than one source file, the destination must be a directory and end with a /"),
+        (
+            "FROM busybox\nCOPY Dockerfile Dockerfile /x\n",
+            "When using COPY with more than one source file, the destination must be a directory and end with a /",
+        ),
         ("FROM busybox\nCOPY --chown=nosuch Dockerfile /x\n", "can't find uid for user nosuch: no such user: nosuch"),
         ("FROM busybox\nCOPY --from=5 /x /v\n", "invalid from flag value 5: index out of bounds"),
         ("FROM scratch\n", "No image was generated. Is your Dockerfile empty?"),
@@ -235,8 +252,14 @@ fn the_request_is_checked_by_its_own_rules() {
         ("tar cP /etc/hostname", "outside"),
         ("cd $(mktemp -d) && echo x > f && tar cP --transform 's,f,../f,' f", "outside"),
         ("cd $(mktemp -d) && ln -s /etc/passwd Dockerfile && tar c Dockerfile", "Cannot locate specified Dockerfile"),
-        ("cd $(mktemp -d) && printf 'FROM busybox\\nCOPY l /l\\n' > Dockerfile && ln -s /etc/passwd l && tar c Dockerfile l", "COPY failed: file not found"),
-        ("cd $(mktemp -d) && printf 'FROM busybox\\nRUN --security=insecure id' > Dockerfile && tar c Dockerfile", "B10"),
+        (
+            "cd $(mktemp -d) && printf 'FROM busybox\\nCOPY l /l\\n' > Dockerfile && ln -s /etc/passwd l && tar c Dockerfile l",
+            "COPY failed: file not found",
+        ),
+        (
+            "cd $(mktemp -d) && printf 'FROM busybox\\nRUN --security=insecure id' > Dockerfile && tar c Dockerfile",
+            "B10",
+        ),
     ] {
         let out = t.shell(&format!("set -o pipefail; ({script}) | DOCKER_BUILDKIT=0 docker build - 2>&1"));
         assert!(out.code != 0 && out.out.contains(wanted), "{script}: {}", out.out);
@@ -276,7 +299,12 @@ fn limits_networks_and_files_of_other_names() {
     let context = Context::new("FROM nothing\n").put("sub/my.docker", "FROM busybox\nCOPY . /c\nRUN ls -A /c\n");
     let context = context.put(".dockerignore", "secret*\n**/*.log\n!keep.log\nDockerfile\n");
     let context = context.put("secret1", "").put("a/b.log", "").put("keep.log", "").put("pub", "");
-    let out = context.build(&t, "-f sub/my.docker -t a:1 -t b:2".replace("sub/", &format!("{}/sub/", context.path().display())).as_str()).ok();
+    let out = context
+        .build(
+            &t,
+            "-f sub/my.docker -t a:1 -t b:2".replace("sub/", &format!("{}/sub/", context.path().display())).as_str(),
+        )
+        .ok();
     has(&out, &[".dockerignore\na\nkeep.log\npub\nsub\n", "Successfully tagged a:1\nSuccessfully tagged b:2\n"]);
     let id = build(&t, "FROM busybox\nRUN true\n", "-q").ok();
     assert!(id.starts_with("sha256:") && id.trim().len() == 71, "{id}");
