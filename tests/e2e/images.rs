@@ -155,15 +155,15 @@ fn containers_outlive_their_image() {
 #[test]
 fn a_running_containers_image_loses_its_name_at_most() {
     let t = Tenant::new("img");
-    t.docker(&["run", "-d", "--name", "r", "busybox", "sleep", "60"]).ok();
-    let id = t.docker(&["inspect", "r", "--format", "{{.Image}}"]).ok();
+    t.docker(&["run", "-d", "--name", "running", "busybox", "sleep", "60"]).ok();
+    let id = t.docker(&["inspect", "running", "--format", "{{.Image}}"]).ok();
     let short = &id["sha256:".len()..][..12];
     for args in [&["rmi", short][..], &["rmi", "-f", short]] {
         t.docker(args).fails_with(1, "(cannot be forced) - image is being used by running container");
     }
     assert_eq!(t.docker(&["rmi", "-f", "busybox"]).ok(), "Untagged: busybox:latest\n");
     assert_eq!(t.docker(&["images", "-f", "dangling=true", "-q", "--no-trunc"]).ok(), id);
-    t.docker(&["rm", "-f", "r"]).ok();
+    t.docker(&["rm", "-f", "running"]).ok();
     assert!(t.docker(&["rmi", short]).ok().contains("Deleted: sha256:"));
 }
 

@@ -104,7 +104,7 @@ impl Filter {
         filters.check(&FILTERS).map_err(invalid)?;
         let mut before = created(rows, filters.get("before")).await?;
         for text in filters.get("until") {
-            let at = parse_timestamp(text, Utc::now()).map_err(|e| Error::invalid(e.to_string()))?;
+            let at = moment(text)?;
             before = Some(before.map_or(at, |b| b.min(at)));
         }
         Ok(Self {
@@ -163,4 +163,10 @@ async fn created(rows: &TenantView, references: &[String]) -> Result<Option<Date
         oldest = Some(oldest.map_or(at, |o: DateTime<Utc>| o.min(at)));
     }
     Ok(oldest)
+}
+
+/// dockerd's words for what is neither a time nor a duration.
+pub(super) fn moment(text: &str) -> Result<DateTime<Utc>> {
+    let bad = |_| Error::invalid(format!("failed to parse value as time or duration: {text:?}"));
+    parse_timestamp(text, Utc::now()).map_err(bad)
 }

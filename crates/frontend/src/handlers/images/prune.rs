@@ -2,15 +2,12 @@
 
 use axum::extract::State;
 use chrono::Utc;
-use docker_api::{
-    filters::{FilterError, Filters},
-    time::parse_timestamp,
-};
+use docker_api::filters::{FilterError, Filters};
 use domain::{Error, Result};
 use inventory::Image;
 use serde_json::{Value, json};
 
-use super::{config::Shown, remove::Removal, told};
+use super::{config::Shown, list::moment, remove::Removal, told};
 use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
 
 pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params) -> Answer {
@@ -43,7 +40,7 @@ impl Filter {
         filters.check(&["dangling", "label", "label!", "until"]).map_err(invalid)?;
         let until = match filters.get("until") {
             [] => None,
-            [text] => Some(parse_timestamp(text, Utc::now()).map_err(|e| Error::invalid(e.to_string()))?),
+            [text] => Some(moment(text)?),
             _ => return Err(Error::invalid("more than one until filter specified")),
         };
         let named_too = !filters.flag("dangling").map_err(invalid)?.unwrap_or(true);

@@ -25,6 +25,9 @@ pub(crate) async fn remove(
 ) -> Answer {
     // There are no untagged parents here that `noprune` could keep.
     params.only(&["force", "noprune", "platforms"])?;
+    if params.filled("platforms").is_some() {
+        return Err(Error::unsupported("platforms: an image here is of one platform, and is removed as a whole").into());
+    }
     let rows = app.rows(&caller.tenant);
     let image = rows.image(&name).await?;
     let mut removal = Removal { rows: &rows, image, force: params.flag("force"), done: Vec::new(), freed_bytes: 0 };
