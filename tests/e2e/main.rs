@@ -8,6 +8,7 @@ mod build;
 mod commit;
 mod connections;
 mod disconnects;
+mod events;
 mod exec;
 mod files;
 mod images;

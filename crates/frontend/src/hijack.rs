@@ -11,13 +11,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, response::Response};
 use bytes::{Buf, Bytes, BytesMut};
 use docker_api::{detach_keys::Scanner, stdcopy, version::ApiVersion};
-use domain::{Error, Result};
+use domain::{Error, Event, Result};
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONNECTION, CONTENT_TYPE, UPGRADE},
 };
 use hyper::{ext::ReasonPhrase, upgrade::OnUpgrade};
+use inventory::TenantView;
 use rpc::{request_id::REQUEST_ID, v1};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
@@ -70,6 +71,22 @@ pub(crate) struct Terms {
     pub(crate) close_stdin: bool,
     pub(crate) detach_keys: Vec<u8>,
     pub(crate) version: ApiVersion,
+    /// Told when the client's keys detach it.
+    pub(crate) farewell: Option<Farewell>,
+}
+
+/// An event for when it comes to that.
+pub(crate) struct Farewell {
+    pub(crate) rows: TenantView,
+    pub(crate) event: Event,
+}
+
+impl Farewell {
+    pub(crate) async fn tell(self) {
+        if let Err(error) = self.rows.record_event(Event { at: chrono::Utc::now(), ..self.event }).await {
+            tracing::warn!(cause = error.operator_text(), "that a client detached is not told");
+        }
+    }
 }
 
 /// The way to the client's connection, taken out of a request.
@@ -286,7 +303,7 @@ async fn copy_input<R: AsyncRead + Unpin>(reader: &mut R, early: Bytes, input: m
                 return std::future::pending().await;
             }
             if detached {
-                return;
+                return tell(terms.farewell).await;
             }
         }
         // A client that breaks off without TLS's farewell has ended its input like any other.
@@ -297,6 +314,12 @@ async fn copy_input<R: AsyncRead + Unpin>(reader: &mut R, early: Bytes, input: m
         };
     }
     end_of_input(scanner, input, &terms).await;
+}
+
+pub(crate) async fn tell(farewell: Option<Farewell>) {
+    if let Some(farewell) = farewell {
+        farewell.tell().await;
+    }
 }
 
 pub(crate) fn scan(scanner: &mut Option<Scanner>, piece: Bytes) -> (Bytes, bool) {

@@ -34,7 +34,7 @@ use tonic::Status;
 
 use crate::{
     error::ApiError,
-    hijack::{Input, LINGER, Session, Terms, scan},
+    hijack::{Input, LINGER, Session, Terms, scan, tell},
 };
 
 /// A client's message is held whole before it goes on.
@@ -190,7 +190,7 @@ where
             return std::future::pending().await;
         }
         if detached {
-            return;
+            return tell(terms.farewell).await;
         }
     }
     if terms.stdin {

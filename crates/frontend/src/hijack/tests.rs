@@ -28,7 +28,7 @@ fn both(terms: Terms, early: &'static [u8]) -> Both {
 }
 
 fn terms(tty: bool, close_stdin: bool) -> Terms {
-    Terms { stdin: true, tty, close_stdin, detach_keys: vec![16, 17], version: ApiVersion::MAX }
+    Terms { stdin: true, tty, close_stdin, detach_keys: vec![16, 17], version: ApiVersion::MAX, farewell: None }
 }
 
 fn chunk(stream: v1::Stream, data: &'static [u8]) -> Message {

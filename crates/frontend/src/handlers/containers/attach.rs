@@ -13,7 +13,7 @@ use super::verb::Target;
 use crate::{
     error::{Answer, ApiError},
     extract::{Caller, Reference},
-    hijack::{INPUT_PIECES, Input, Session, Takeover, Terms, attached},
+    hijack::{Farewell, INPUT_PIECES, Input, Session, Takeover, Terms, attached},
     query::Params,
     state::App,
 };
@@ -77,7 +77,9 @@ impl Attachment {
         check_status(&target.container)?;
         let Wish { stdout, stderr, logs, stream, detach_keys, .. } = wish;
         let tty = spec.process.tty;
-        let terms = Terms { stdin, tty, close_stdin: spec.stdin_once && !tty, detach_keys, version: caller.version };
+        let farewell = Some(Farewell { rows: target.rows.clone(), event: target.container.event("detach") });
+        let close_stdin = spec.stdin_once && !tty;
+        let terms = Terms { stdin, tty, close_stdin, detach_keys, version: caller.version, farewell };
         let start = v1::AttachStart { container: Some(target.key.clone()), stdin, stdout, stderr, logs, stream };
         Ok(Self { target, start, terms })
     }

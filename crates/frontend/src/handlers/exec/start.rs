@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, Request, State};
 use docker_api::{detach_keys, types::ExecStartConfig};
-use domain::{Error, ExecId, ExecObservation, ExecRecord, Result};
+use domain::{Error, Event, ExecId, ExecObservation, ExecRecord, Result};
 use futures::StreamExt as _;
 use http::StatusCode;
 use inventory::{Container, TenantView};
@@ -23,7 +23,7 @@ use crate::{
     error::Answer,
     extract::{Caller, OptionalJson, Reference},
     handlers::containers::verb::persist,
-    hijack::{Ended, INPUT_PIECES, Input, Session, Takeover, Terms, attached},
+    hijack::{Ended, Farewell, INPUT_PIECES, Input, Session, Takeover, Terms, attached},
     json,
     state::App,
 };
@@ -71,6 +71,7 @@ struct Started {
     pid: u32,
     input: mpsc::Sender<Input>,
     output: Streaming<v1::StreamOutput>,
+    detach: Event,
 }
 
 async fn run(
@@ -85,6 +86,7 @@ async fn run(
     let mut agent = app.agent(&container)?;
     let tenant = caller.tenant.id();
     let first = v1::ExecInput { input: Some(exec_input::Input::Start(wish(tenant, &container, record, body))) };
+    let detach = container.event("exec_detach").with("execID", &record.id);
     let (input, pieces) = mpsc::channel(INPUT_PIECES);
     let rest = ReceiverStream::new(pieces).map(|piece| v1::ExecInput { input: Some(wire(piece)) });
     let opening = async {
@@ -94,7 +96,7 @@ async fn run(
             .map_err(rpc::status::from_status)?
             .into_inner();
         let pid = attached(&mut output).await?.pid;
-        Ok(Started { record: record.clone(), tenant, pid, input, output })
+        Ok(Started { record: record.clone(), tenant, pid, input, output, detach })
     };
     tokio::time::timeout(START, opening).await.map_err(|_| Error::unavailable("the host does not answer"))?
 }
@@ -124,7 +126,8 @@ fn wire(piece: Input) -> exec_input::Input {
 fn terms(record: &ExecRecord, caller: &Caller) -> Result<Terms> {
     let tty = record.spec.tty;
     let detach_keys = detach_keys::parse(&record.spec.detach_keys).map_err(|e| Error::invalid(e.to_string()))?;
-    Ok(Terms { stdin: record.spec.attach_stdin, tty, close_stdin: !tty, detach_keys, version: caller.version })
+    let (stdin, version) = (record.spec.attach_stdin, caller.version);
+    Ok(Terms { stdin, tty, close_stdin: !tty, detach_keys, version, farewell: None })
 }
 
 impl Started {
@@ -141,7 +144,7 @@ impl Started {
 
     fn session(self, rows: TenantView, terms: Terms) -> Session {
         let running = self.observation(true, 0);
-        let early = rows.clone();
+        let (early, farewell) = (rows.clone(), rows.clone());
         // Beside the stream, not before it: an end that is stored meanwhile is final.
         tokio::spawn(async move { report(early.observe_exec(&running).await, &running.exec) });
         let ended: Ended = Box::new({
@@ -156,7 +159,8 @@ impl Started {
                 })
             }
         });
-        Session { output: self.output, input: self.input, terms, ended }
+        let farewell = Some(Farewell { rows: farewell, event: self.detach });
+        Session { output: self.output, input: self.input, terms: Terms { farewell, ..terms }, ended }
     }
 }
 
