@@ -31,7 +31,8 @@ fn lines(expected: &[&str]) -> String {
 #[test]
 fn the_life_of_a_container_is_told_as_dockerd_tells_it() {
     let t = Tenant::new("events");
-    t.docker(&["run", "--rm", "--name", "short", "--label", "role=web", "busybox", "sh", "-c", "exit 3"]).fails_with(3, "");
+    t.docker(&["run", "--rm", "--name", "short", "--label", "role=web", "busybox", "sh", "-c", "exit 3"])
+        .fails_with(3, "");
     let told = log(&t, &["-f", "type=container"]);
     let actions: Vec<_> = told.iter().map(|e| e["Action"].as_str().expect("action")).collect();
     assert_eq!(actions, ["create", "attach", "start", "die", "destroy"]);
@@ -42,8 +43,13 @@ fn the_life_of_a_container_is_told_as_dockerd_tells_it() {
     assert_eq!(die, &expected);
     let all = story(&t, &["-f", "type=container", "-f", "type=network"]);
     let order = [
-        "container create", "container attach", "network connect", "container start", "network disconnect",
-        "container die", "container destroy",
+        "container create",
+        "container attach",
+        "network connect",
+        "container start",
+        "network disconnect",
+        "container die",
+        "container destroy",
     ];
     assert_eq!(all, lines(&order));
     assert!(told[0].get("status").is_some() && told[0]["from"] == "busybox" && told[0]["scope"] == "local");
@@ -102,8 +108,12 @@ fn execs_health_and_oom_are_told() {
     };
     let told: Vec<_> = execs.iter().map(short).collect();
     let expected = [
-        "exec_create: sh -c exit 3", "exec_start: sh -c exit 3", "exec_die 3", "exec_create: touch /ok",
-        "exec_start: touch /ok", "exec_die 0",
+        "exec_create: sh -c exit 3",
+        "exec_start: sh -c exit 3",
+        "exec_die 3",
+        "exec_create: touch /ok",
+        "exec_start: touch /ok",
+        "exec_die 0",
     ];
     assert_eq!(told, expected);
     let ids: Vec<_> = execs.iter().map(|e| e["Actor"]["Attributes"]["execID"].as_str().expect("an id")).collect();
@@ -111,7 +121,10 @@ fn execs_health_and_oom_are_told() {
     assert!(story(&t, &["-f", "event=health_status"]).contains("container health_status: unhealthy\n"));
 
     t.docker(&["run", "--name", "big", "--memory", "16m", "busybox", "sh", "-c", "tail /dev/zero"]).fails_with(137, "");
-    assert_eq!(story(&t, &["-f", "container=big", "-f", "event=oom", "-f", "event=die"]), "container oom\ncontainer die");
+    assert_eq!(
+        story(&t, &["-f", "container=big", "-f", "event=oom", "-f", "event=die"]),
+        "container oom\ncontainer die"
+    );
 }
 
 #[test]
@@ -176,7 +189,8 @@ struct Follower {
 
 impl Follower {
     fn of(t: &Tenant, args: &[&str]) -> Self {
-        let mut child = t.docker_child(&[&["events", "--format", "{{.Action}} {{.Actor.Attributes.name}}"], args].concat());
+        let mut child =
+            t.docker_child(&[&["events", "--format", "{{.Action}} {{.Actor.Attributes.name}}"], args].concat());
         let out = BufReader::new(child.stdout.take().expect("piped"));
         let (sender, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

@@ -76,7 +76,14 @@ async fn both(terms: Terms) -> Both {
 }
 
 fn terms(minor: u16, tty: bool) -> Terms {
-    Terms { stdin: true, tty, close_stdin: !tty, detach_keys: vec![16, 17], version: ApiVersion::new(1, minor), farewell: None }
+    Terms {
+        stdin: true,
+        tty,
+        close_stdin: !tty,
+        detach_keys: vec![16, 17],
+        version: ApiVersion::new(1, minor),
+        farewell: None,
+    }
 }
 
 fn chunk(data: &'static [u8]) -> Result<v1::StreamOutput, Status> {
