@@ -89,6 +89,23 @@ macro_rules! tell_happenings {
             $actions,
             "::text[]) WITH ORDINALITY AS h (generation, at_ns, action, place)
                 WHERE h.generation > o.generation AND h.action IN ('connect', 'disconnect')
+                UNION ALL
+                SELECT h.place, CASE h.action WHEN 'connect' THEN '' ELSE '~' END, h.at_ns, 'volume',
+                    CASE h.action WHEN 'connect' THEN 'mount' ELSE 'unmount' END, v.name,
+                    CASE h.action WHEN 'connect' THEN jsonb_build_object('destination', m.target, 'propagation', '',
+                        'read/write', m.writable::text) ELSE '{}' END
+                        || jsonb_build_object('container', $2::text, 'driver', v.driver)
+                FROM ",
+            $row,
+            " o, volume_mounts m JOIN volumes v ON v.tenant_id = m.tenant_id AND v.id = m.volume_id, unnest(",
+            $generations,
+            "::bigint[], ",
+            $times,
+            "::bigint[], ",
+            $actions,
+            "::text[]) WITH ORDINALITY AS h (generation, at_ns, action, place)
+                WHERE m.tenant_id = $1 AND m.container_id = $2
+                  AND h.generation > o.generation AND h.action IN ('connect', 'disconnect')
             ) x ORDER BY x.place, x.part"
         )
     };

@@ -10,7 +10,7 @@ use chrono::Utc;
 use domain::{ContainerId, Happening, Result, TenantId};
 use sqlx::PgExecutor;
 
-use crate::{TenantView, event::Arrays, failure, sql::tell_happenings};
+use crate::{TenantView, event::Arrays, failure, sql::{now_ns, tell_happenings}};
 
 const FORGET: &str = concat!(
     "WITH t AS MATERIALIZED (
@@ -37,7 +37,12 @@ const FORGET: &str = concat!(
         DELETE FROM volume_mounts m USING gone WHERE m.tenant_id = $1 AND m.container_id = $2
     ), emptied AS (
         DELETE FROM volumes v USING gone WHERE v.tenant_id = $1 AND v.id IN (SELECT id FROM own)
-        RETURNING v.id, v.host_id, v.driver
+        RETURNING v.id, v.host_id, v.driver, v.name
+    ), volumes_told AS (
+        INSERT INTO events (tenant_id, at_ns, type, action, actor, attributes)
+        SELECT $1, ",
+    now_ns!(),
+    ", 'volume', 'destroy', name, jsonb_build_object('driver', driver) FROM emptied
     ), left_over AS (
         INSERT INTO removed_volumes (id, tenant_id, host_id)
         SELECT id, $1, host_id FROM emptied WHERE host_id IS NOT NULL OR driver = 'shared'

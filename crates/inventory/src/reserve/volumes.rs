@@ -9,7 +9,10 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{LOCK_TENANT, Prepared, ReserveError, Reserved, Verdict};
-use crate::{Inventory, volume::apart};
+use crate::{
+    Inventory, event,
+    volume::{self, apart},
+};
 
 /// What came of one try; the caller commits it only if it is [`made`](Self::is_made).
 pub(super) enum Attempt {
@@ -36,7 +39,7 @@ const MAKE: &str = "INSERT INTO volumes (tenant_id, id, name, driver, labels, op
     SELECT $1, w.id, w.name, coalesce(w.driver, 'local'), w.labels, w.options, w.size_bytes, $8
     FROM unnest($2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::bigint[])
         AS w (id, name, driver, labels, options, size_bytes)
-    ON CONFLICT ON CONSTRAINT volumes_pkey DO NOTHING";
+    ON CONFLICT ON CONSTRAINT volumes_pkey DO NOTHING RETURNING name, driver";
 const CLAIM: &str = "SELECT id, name, driver, size_bytes, host_id FROM volumes
     WHERE tenant_id = $1 AND name = ANY ($2) ORDER BY name";
 const MOUNT: &str = "WITH pinned AS (
@@ -109,7 +112,7 @@ impl Prepared<'_> {
         let wanted = &self.new.volumes;
         let names: Vec<&str> = wanted.iter().map(|v| v.name.as_str()).collect();
         let created_at: DateTime<Utc> = self.new.created_at;
-        sqlx::query(MAKE)
+        let made: Vec<(String, String)> = sqlx::query_as(MAKE)
             .bind(self.new.tenant.0)
             .bind(wanted.iter().map(|_| Uuid::new_v4()).collect::<Vec<_>>())
             .bind(&names)
@@ -118,8 +121,10 @@ impl Prepared<'_> {
             .bind(wanted.iter().map(|v| Json(&v.options)).collect::<Vec<_>>())
             .bind(wanted.iter().map(|v| v.size_bytes).collect::<Vec<_>>())
             .bind(created_at)
-            .execute(&mut *db)
+            .fetch_all(&mut *db)
             .await?;
+        let events: Vec<_> = made.iter().map(|(name, driver)| volume::event("create", name, driver)).collect();
+        event::put(&mut *db, self.new.tenant, &events).await?;
         sqlx::query_as(CLAIM).bind(self.new.tenant.0).bind(&names).fetch_all(db).await
     }
 

@@ -287,3 +287,39 @@ async fn affinities_and_volumes_go_together(pool: PgPool) {
     placing.commit().await.unwrap();
     assert_eq!(names(&world).await, ["data", "more"]);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn what_happens_to_volumes_is_told(pool: PgPool) {
+    let world = World::new(pool.clone(), 1).await;
+    world.view().create_volume(&NewVolume::named("data")).await.unwrap();
+    world.view().create_volume(&NewVolume::named("data")).await.unwrap();
+    let mut new = with(world.new_container("web"), &["data", "logs"]);
+    new.spec.volumes[1].readonly = true;
+    world.inventory.reserve(&new, world.hosts[0]).await.unwrap();
+    let happened = |generation, action: &str| domain::Happening {
+        generation,
+        at: chrono::Utc::now(),
+        action: action.into(),
+        attributes: Default::default(),
+    };
+    let mut seen = observed(world.tenant.id, &new.id, 2, Status::Running);
+    seen.happenings = vec![happened(2, domain::Happening::CONNECT)];
+    world.view().observe(&seen).await.unwrap();
+    world.view().observe(&seen).await.unwrap();
+    world.view().forget_with(&new.id, &[happened(3, domain::Happening::DISCONNECT)]).await.unwrap();
+    world.view().remove_volume("data").await.unwrap();
+    let told: Vec<(String, String)> = sqlx::query_as(
+        "SELECT action, actor || coalesce(' ' || (attributes->>'destination') || ' ' || (attributes->>'read/write'), '')
+         FROM events WHERE tenant_id = $1 AND type = 'volume' ORDER BY id",
+    )
+    .bind(world.tenant.id.0)
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let told: Vec<_> = told.iter().map(|(action, actor)| format!("{action} {actor}")).collect();
+    assert_eq!(told[..2], ["create data", "create logs"]);
+    let mut mounts = told[2..6].to_vec();
+    mounts.sort();
+    assert_eq!(mounts, ["mount data /data true", "mount logs /logs false", "unmount data", "unmount logs"]);
+    assert_eq!(told[6..], ["destroy data"]);
+}

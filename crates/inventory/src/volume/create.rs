@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Volume, VolumeRow, find::BY_NAME};
-use crate::{TenantView, failure};
+use crate::{TenantView, event, failure};
 
 const TOUCH: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 const INSERT: &str = "INSERT INTO volumes (tenant_id, id, name, driver, labels, options, size_bytes)
@@ -33,9 +33,14 @@ impl TenantView {
             .bind(new.size_bytes)
             .execute(&mut *tx)
             .await?;
-        let row = sqlx::query_as(BY_NAME).bind(self.id.0).bind(&new.name).fetch_one(&mut *tx).await?;
+        let row: VolumeRow = sqlx::query_as(BY_NAME).bind(self.id.0).bind(&new.name).fetch_one(&mut *tx).await?;
+        let is_new = made.rows_affected() > 0;
+        if is_new {
+            event::put(&mut *tx, self.id, &[super::event("create", &row.name, &row.driver)]).await?;
+        }
         tx.commit().await?;
-        Ok((row, made.rows_affected() > 0))
+        self.bell.ring();
+        Ok((row, is_new))
     }
 }
 

@@ -12,7 +12,7 @@ mod removed;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, Error, HostId, Result, VolumeDriver, VolumeId};
+use domain::{ContainerId, Error, Event, EventType, HostId, Result, VolumeDriver, VolumeId};
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -64,4 +64,9 @@ impl TryFrom<VolumeRow> for Volume {
             created_at: row.created_at,
         })
     }
+}
+
+/// `create` and `destroy`; dockerd tells no labels of a volume.
+pub(crate) fn event(action: &str, name: &str, driver: &str) -> Event {
+    Event::new(EventType::Volume, action, name).with("driver", driver)
 }

@@ -4,7 +4,7 @@ use domain::{ContainerId, Error, Kind, Result};
 use sqlx::PgConnection;
 
 use super::{Volume, VolumeRow, find::BY_NAME};
-use crate::{TenantView, failure};
+use crate::{TenantView, event, failure};
 
 const TOUCH: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 /// A volume that no host ever had leaves nothing to delete.
@@ -16,7 +16,7 @@ const DELETE: &str = "WITH gone AS (
         INSERT INTO removed_volumes (id, tenant_id, host_id)
         SELECT id, tenant_id, host_id FROM gone WHERE host_id IS NOT NULL OR driver = 'shared'
     )
-    SELECT name FROM gone ORDER BY name";
+    SELECT name, driver FROM gone ORDER BY name";
 const GOES_WITH: &str = "UPDATE volume_mounts SET goes_with = $3 WHERE tenant_id = $1 AND container_id = $2 AND own";
 
 impl TenantView {
@@ -52,6 +52,7 @@ impl TenantView {
             self.delete(&mut tx, &[name.to_owned()]).await?;
         }
         tx.commit().await?;
+        self.bell.ring();
         Ok(found)
     }
 
@@ -60,11 +61,16 @@ impl TenantView {
         sqlx::query(TOUCH).bind(self.id.0).execute(&mut *tx).await?;
         let gone = self.delete(&mut tx, names).await?;
         tx.commit().await?;
+        self.bell.ring();
         Ok(gone)
     }
 
     /// Under the tenant's lock.
     async fn delete(&self, db: &mut PgConnection, names: &[String]) -> sqlx::Result<Vec<String>> {
-        sqlx::query_scalar(DELETE).bind(self.id.0).bind(names).fetch_all(db).await
+        let gone: Vec<(String, String)> =
+            sqlx::query_as(DELETE).bind(self.id.0).bind(names).fetch_all(&mut *db).await?;
+        let events: Vec<_> = gone.iter().map(|(name, driver)| super::event("destroy", name, driver)).collect();
+        event::put(db, self.id, &events).await?;
+        Ok(gone.into_iter().map(|(name, _)| name).collect())
     }
 }
