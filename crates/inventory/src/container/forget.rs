@@ -10,7 +10,12 @@ use chrono::Utc;
 use domain::{ContainerId, Happening, Result, TenantId};
 use sqlx::PgExecutor;
 
-use crate::{TenantView, event::Arrays, failure, sql::{now_ns, tell_happenings}};
+use crate::{
+    TenantView,
+    event::Arrays,
+    failure,
+    sql::{now_ns, tell_happenings},
+};
 
 const FORGET: &str = concat!(
     "WITH t AS MATERIALIZED (
