@@ -21,26 +21,37 @@ pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params
             return Err(Error::unsupported(format!("{key} is not supported: prune by the filter until")).into());
         }
     }
-    let until = until(&params)?;
+    let filter = Filter::read(&params)?;
     let rows = app.rows(&caller.tenant);
-    let (keys, reclaimed_bytes) = rows.prune_steps(until).await?;
+    let (keys, reclaimed_bytes) = match filter.by_label {
+        true => (Vec::new(), 0),
+        false => rows.prune_steps(filter.until).await?,
+    };
     rows.record_event(Event::new(EventType::Builder, "prune", "").with("reclaimed", reclaimed_bytes)).await?;
     let deleted: Vec<&str> = keys.iter().map(|key| key.hex()).collect();
     let deleted = if deleted.is_empty() { Value::Null } else { json!(deleted) };
     Ok(json::ok(&json!({ "CachesDeleted": deleted, "SpaceReclaimed": reclaimed_bytes })))
 }
 
-/// `until` and its old name.
-fn until(params: &Params) -> Result<Option<DateTime<Utc>>> {
-    let invalid = |e: FilterError| Error::invalid(e.to_string());
-    let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
-    filters.check(&["until", "unused-for"]).map_err(invalid)?;
-    match (filters.get("until"), filters.get("unused-for")) {
-        ([], []) => Ok(None),
-        ([text], []) | ([], [text]) => {
-            let at = parse_timestamp(text, Utc::now()).map_err(|e| Error::invalid(e.to_string()))?;
-            Ok(Some(at))
-        }
-        _ => Err(Error::invalid("more than one until filter specified")),
+struct Filter {
+    until: Option<DateTime<Utc>>,
+    /// No step of a build has a label, so none has the wanted one. `docker system prune --filter label=` asks so.
+    by_label: bool,
+}
+
+impl Filter {
+    /// `until`, its old name, and labels.
+    fn read(params: &Params) -> Result<Self> {
+        let invalid = |e: FilterError| Error::invalid(e.to_string());
+        let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
+        filters.check(&["until", "unused-for", "label", "label!"]).map_err(invalid)?;
+        let until = match (filters.get("until"), filters.get("unused-for")) {
+            ([], []) => None,
+            ([text], []) | ([], [text]) => {
+                Some(parse_timestamp(text, Utc::now()).map_err(|e| Error::invalid(e.to_string()))?)
+            }
+            _ => return Err(Error::invalid("more than one until filter specified")),
+        };
+        Ok(Self { until, by_label: filters.has("label") })
     }
 }
