@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["domain", "rpc", "inventory", "identity", "images", "bootstrap", "frontend", "scheduler", "agent"],
     ),
     // `tests/parsers` calls readers directly; the tests from outside use none of them.
-    ("e2e", &["domain", "docker-api", "policy", "images"]),
+    ("e2e", &["domain", "docker-api", "policy", "images", "build"]),
 ];
 
 /// Crates that only one of ours may name.

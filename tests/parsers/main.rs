@@ -7,8 +7,8 @@ mod targets;
 
 use shake::shake;
 use targets::{
-    archive, challenge, changes, detach_keys, filters, json, layer, manifest, mounts, ports, reference, registry_auth,
-    timestamp,
+    archive, challenge, changes, detach_keys, dockerfile, filters, json, layer, manifest, mounts, ports, reference,
+    registry_auth, timestamp,
 };
 
 #[test]
@@ -29,6 +29,11 @@ fn changes() {
 #[test]
 fn detach_keys() {
     shake(detach_keys::SEEDS, detach_keys::run);
+}
+
+#[test]
+fn dockerfile() {
+    shake(dockerfile::SEEDS, dockerfile::run);
 }
 
 #[test]

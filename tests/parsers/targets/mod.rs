@@ -7,6 +7,7 @@ pub mod archive;
 pub mod challenge;
 pub mod changes;
 pub mod detach_keys;
+pub mod dockerfile;
 pub mod filters;
 pub mod json;
 pub mod layer;
