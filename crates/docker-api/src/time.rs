@@ -45,10 +45,11 @@ pub fn parse_timestamp(given: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>,
 
 fn unix(given: &str) -> Option<DateTime<Utc>> {
     let (seconds, fraction) = given.split_once('.').unwrap_or((given, ""));
-    if fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+    // Some clients write all nanoseconds since 1970 behind the dot; dockerd takes what an i64 holds.
+    if fraction.len() > 19 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let nanos = format!("{fraction:0<9}").parse().ok()?;
+    let nanos = format!("{:0<9}", &fraction[..fraction.len().min(9)]).parse().ok()?;
     DateTime::from_timestamp(seconds.parse().ok()?, nanos)
 }
 
@@ -120,6 +121,7 @@ mod tests {
         for (given, seconds, nanos) in [
             ("0", 0, 0),
             ("1136073600.000000001", 1_136_073_600, 1),
+            ("1136073600.1136073600000000001", 1_136_073_600, 113_607_360),
             ("2006-01-01", 1_136_073_600, 0),
             ("2006-01-01T00:01", 1_136_073_660, 0),
             ("2006-01-01T00:00:01.5", 1_136_073_601, 500_000_000),
