@@ -12,8 +12,8 @@ fn running(name: &str) -> Tenant {
     let t = Tenant::new(name);
     let script = "mkdir -p /srv/d/e; echo hi >/srv/d/f; ln /srv/d/f /srv/d/h; ln -s /srv/d /srv/l; ln -s f /srv/d/s; \
                   ln -s nowhere /srv/dangling; echo odd >'/srv/a b\nc'; touch /srv/ready; sleep 600";
-    t.docker(&["run", "-d", "--name", "c", "--tmpfs", "/scratch", "busybox", "sh", "-c", script]).ok();
-    crate::system::eventually(20, "the files are there", || t.docker(&["exec", "c", "ls", "/srv/ready"]).code == 0);
+    t.docker(&["run", "-d", "--name", "box", "--tmpfs", "/scratch", "busybox", "sh", "-c", script]).ok();
+    crate::system::eventually(20, "the files are there", || t.docker(&["exec", "box", "ls", "/srv/ready"]).code == 0);
     t
 }
 
@@ -22,19 +22,19 @@ fn files_and_directories_are_copied_out() {
     let t = running("cpout");
     let out = with_container(
         &t,
-        "docker cp -q c:/srv/d/f one; cat one
-         docker cp -q c:/srv/d two; ls two; [ two/f -ef two/h ] && echo linked; readlink two/s
-         mkdir three; docker cp -q c:/srv/d three; ls three; docker cp -q c:/srv/d/. three; ls three
-         docker cp -q c:/srv/l four; readlink four; docker cp -qL c:/srv/l five; ls five
-         docker cp -q c:srv/d/f - | tar -tf -; docker cp -q 'c:/srv/a b
+        "docker cp -q box:/srv/d/f one; cat one
+         docker cp -q box:/srv/d two; ls two; [ two/f -ef two/h ] && echo linked; readlink two/s
+         mkdir three; docker cp -q box:/srv/d three; ls three; docker cp -q box:/srv/d/. three; ls three
+         docker cp -q box:/srv/l four; readlink four; docker cp -qL box:/srv/l five; ls five
+         docker cp -q box:srv/d/f - | tar -tf -; docker cp -q 'box:/srv/a b
 c' six; cat six
-         docker cp -q c:/etc/hostname host; test -s host && echo named",
+         docker cp -q box:/etc/hostname host; test -s host && echo named",
     );
     let expected = "hi\ne\nf\nh\ns\nlinked\nf\nd\nd\ne\nf\nh\ns\n/srv/d\ne\nf\nh\ns\nf\nodd\nnamed\n";
     assert_eq!(out, expected);
-    t.docker(&["cp", "c:/none", "-"]).fails_with(1, "Could not find the file /none in container c");
+    t.docker(&["cp", "box:/none", "-"]).fails_with(1, "Could not find the file /none in container box");
     t.docker(&["cp", "none:/x", "-"]).fails_with(1, "No such container: none");
-    t.docker(&["cp", "c:/proc/1/root/etc/passwd", "-"]).fails_with(1, "Could not find the file");
+    t.docker(&["cp", "box:/proc/1/root/etc/passwd", "-"]).fails_with(1, "Could not find the file");
 }
 
 #[test]
@@ -43,9 +43,9 @@ fn files_and_directories_are_copied_in() {
     let out = with_container(
         &t,
         "echo new >f; mkdir -p dir/sub; echo deep >dir/sub/x; ln -s sub dir/link; chmod 4750 f; chown 1000:1000 dir/sub/x
-         docker cp -q f c:/srv; docker cp -q f c:/srv/named; docker cp -q dir c:/srv; docker cp -q dir c:/srv/fresh
-         docker cp -q dir/. c:/srv/l; tar -c f | docker cp -q - c:/scratch; docker cp -q f c:/srv/dangling
-         docker exec c sh -c 'cat /srv/f /srv/named /srv/dir/sub/x /srv/fresh/sub/x /srv/d/sub/x /scratch/f /srv/nowhere
+         docker cp -q f box:/srv; docker cp -q f box:/srv/named; docker cp -q dir box:/srv; docker cp -q dir box:/srv/fresh
+         docker cp -q dir/. box:/srv/l; tar -c f | docker cp -q - box:/scratch; docker cp -q f box:/srv/dangling
+         docker exec box sh -c 'cat /srv/f /srv/named /srv/dir/sub/x /srv/fresh/sub/x /srv/d/sub/x /scratch/f /srv/nowhere
            stat -c %a:%u /srv/f /srv/dir/sub/x; readlink /srv/dir/link'",
     );
     assert_eq!(out, "new\nnew\ndeep\ndeep\ndeep\nnew\nnew\n4750:0\n644:1000\nsub\n");
@@ -54,11 +54,11 @@ fn files_and_directories_are_copied_in() {
             t.shell(&format!("d=$(mktemp -d); cd $d; touch f; mkdir dir; {script}; code=$?; rm -rf $d; exit $code"));
         assert!(done.code != 0 && done.err.contains(text), "{script}: {done:?}");
     };
-    refused("docker cp f c:/srv/none/", "no such directory");
-    refused("docker cp dir c:/srv/f", "cannot copy directory");
-    refused("docker cp f c:/srv/f/below", "not a directory");
-    refused("docker cp none c:/srv", "no such file or directory");
-    refused("tar -c f | docker cp - c:/srv/f", "must be a directory");
+    refused("docker cp f box:/srv/none/", "no such directory");
+    refused("docker cp dir box:/srv/f", "cannot copy directory");
+    refused("docker cp f box:/srv/f/below", "not a directory");
+    refused("docker cp none box:/srv", "no such file or directory");
+    refused("tar -c f | docker cp - box:/srv/f", "must be a directory");
 }
 
 #[test]
@@ -66,9 +66,9 @@ fn containers_that_do_not_run_are_copied_to_and_from() {
     let t = Tenant::new("cpstill");
     let out = with_container(
         &t,
-        "docker create --name c busybox cat /given >/dev/null; echo first >given; docker cp -q given c:/given
-         docker cp -q c:/given back; cat back; docker start -a c
-         echo second >given; docker cp -q given c:/given; docker start -a c; docker cp -q c:/given - | tar -xO",
+        "docker create --name box busybox cat /given >/dev/null; echo first >given; docker cp -q given box:/given
+         docker cp -q box:/given back; cat back; docker start -a box
+         echo second >given; docker cp -q given box:/given; docker start -a box; docker cp -q box:/given - | tar -xO",
     );
     assert_eq!(out, "first\nfirst\nsecond\nsecond\n");
 }
@@ -76,9 +76,9 @@ fn containers_that_do_not_run_are_copied_to_and_from() {
 #[test]
 fn the_containers_user_becomes_the_owner() {
     let t = Tenant::new("cpowner");
-    t.docker(&["run", "-d", "--name", "c", "--user", "1234:5678", "busybox", "sleep", "600"]).ok();
+    t.docker(&["run", "-d", "--name", "box", "--user", "1234:5678", "busybox", "sleep", "600"]).ok();
     let owner = |flag: &str| {
-        let copy = format!("echo x >f; docker cp -q {flag} f c:/tmp/f; docker exec c stat -c %u:%g /tmp/f");
+        let copy = format!("echo x >f; docker cp -q {flag} f box:/tmp/f; docker exec box stat -c %u:%g /tmp/f");
         with_container(&t, &copy)
     };
     assert_eq!((owner(""), owner("-a")), ("0:0\n".to_owned(), "1234:5678\n".to_owned()));
@@ -89,7 +89,7 @@ fn docker_py_puts_and_gets_compressed_archives() {
     let t = running("cppy");
     let script = r"
 import bz2, docker, gzip, io, lzma, tarfile
-c = docker.from_env().containers.get('c')
+c = docker.from_env().containers.get('box')
 def tar(name, data):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode='w') as t:
@@ -107,7 +107,7 @@ def refused(path, body):
 refused('/none', tar('a', b'')); refused('/srv/d/f', tar('a', b'')); refused('/tmp', tar('../a', b''))
 refused('/tmp', b'x' * 2048); refused('/tmp', gzip.compress(tar('a', b'1' * 4096))[:40])
 refused('/tmp', gzip.compress(tar('zeros', bytes(80 << 20))))
-print(docker.from_env().api.diff('c')[0])
+print(docker.from_env().api.diff('box')[0])
 ";
     let out = t.python(script).ok();
     let file = |name: &str| format!("['{name}'] {name} {name} {} 0o644 \n", name.len());
@@ -134,23 +134,23 @@ fn a_hostile_container_gets_nothing_of_the_host() {
     // Exchanges a directory for a link to the root as fast as it can.
     let script = "mkdir -p /swap/in; echo own >/swap/in/passwd; while true; do mv /swap/in /swap/was; ln -s /etc /swap/in; \
                   rm /swap/in; mv /swap/was /swap/in; done";
-    t.docker(&["run", "-d", "--name", "c", "busybox", "sh", "-c", script]).ok();
-    let own = t.docker(&["exec", "c", "cat", "/etc/passwd"]).ok();
+    t.docker(&["run", "-d", "--name", "box", "busybox", "sh", "-c", script]).ok();
+    let own = t.docker(&["exec", "box", "cat", "/etc/passwd"]).ok();
     for _ in 0..40 {
-        let got = t.shell("docker cp -q c:/swap/in/passwd - 2>/dev/null | tar -xO 2>/dev/null").out;
+        let got = t.shell("docker cp -q box:/swap/in/passwd - 2>/dev/null | tar -xO 2>/dev/null").out;
         assert!(["own\n", &own, ""].contains(&got.as_str()), "{got}");
-        t.shell("echo x | docker cp -q - c:/swap/in 2>/dev/null");
+        t.shell("echo x | docker cp -q - box:/swap/in 2>/dev/null");
     }
     for path in ["/../../../../etc/shadow", "/proc/1/root/etc/shadow", "/dev/mem", "/proc/kcore"] {
-        t.docker(&["cp", &format!("c:{path}"), "-"]).fails_with(1, "Could not find the file");
+        t.docker(&["cp", &format!("box:{path}"), "-"]).fails_with(1, "Could not find the file");
     }
 }
 
 #[test]
 fn what_a_container_changes_is_told() {
     let t = Tenant::new("diff");
-    t.docker(&["run", "--name", "c", "busybox", "sh", "-c", "mkdir /new; echo 1 >/new/f; rm /bin/yes"]).ok();
-    let diff = t.docker(&["diff", "c"]).ok();
+    t.docker(&["run", "--name", "box", "busybox", "sh", "-c", "mkdir /new; echo 1 >/new/f; rm /bin/yes"]).ok();
+    let diff = t.docker(&["diff", "box"]).ok();
     assert_eq!(diff, "C /bin\nD /bin/yes\nA /new\nA /new/f\n");
     t.docker(&["create", "--name", "fresh", "busybox"]).ok();
     assert_eq!(t.docker(&["diff", "fresh"]).ok(), "");
@@ -165,17 +165,17 @@ fn an_export_is_an_image_again() {
         "run",
         "-d",
         "--name",
-        "c",
+        "box",
         "busybox",
         "sh",
         "-c",
         "mkdir /new; echo 1 >/new/f; rm /bin/yes; sleep 600",
     ])
     .ok();
-    crate::system::eventually(20, "changed", || t.docker(&["exec", "c", "ls", "/bin/yes"]).code != 0);
+    crate::system::eventually(20, "changed", || t.docker(&["exec", "box", "ls", "/bin/yes"]).code != 0);
     let image = with_container(
         &t,
-        "docker export c | docker import -q - again:1 >/dev/null; docker rm -f c >/dev/null
+        "docker export box | docker import - again:1 >/dev/null; docker rm -f box >/dev/null
          docker run --rm again:1 sh -c 'cat /new/f; ls /bin/yes 2>/dev/null || echo gone'",
     );
     assert_eq!(image, "1\ngone\n");
@@ -184,8 +184,8 @@ fn an_export_is_an_image_again() {
 #[test]
 fn another_tenants_files_are_not_there() {
     let (a, b) = (running("cpa"), Tenant::new("cpb"));
-    let id = a.inspect("c")["Id"].as_str().expect("an id").to_owned();
-    for reference in [&id[..], &id[..12], "c"] {
+    let id = a.inspect("box")["Id"].as_str().expect("an id").to_owned();
+    for reference in [&id[..], &id[..12], "box"] {
         for (method, route) in
             [("GET", "archive?path=/srv"), ("PUT", "archive?path=/srv"), ("GET", "changes"), ("GET", "export")]
         {

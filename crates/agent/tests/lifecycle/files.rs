@@ -102,7 +102,7 @@ fn files_go_in_and_out_in_every_state() {
         // On the disk, ids count from 0, as for every tenant.
         assert_ne!(UID_BASE, 0);
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        assert!(!mounts.contains(id.as_str()), "{mounts}");
+        assert!(!mounts.contains(&format!("/c/{id}")), "{mounts}");
     });
 }
 
