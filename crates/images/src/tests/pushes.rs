@@ -60,7 +60,7 @@ async fn a_pulled_image_keeps_its_digest() {
     tenant.tag(&pushed.id, &copy, "v2").await.expect("tag");
 
     let (lines, digests) = world.push(&tenant, &copy, Some("v2"), None).await.expect("push");
-    assert_eq!(digests, [pushed.manifest.clone()]);
+    assert_eq!(digests, std::slice::from_ref(&pushed.manifest));
     assert_eq!(lines[0], format!("The push refers to repository [{copy}]"));
     assert!(lines.iter().filter(|l| l.ends_with("Preparing")).count() == 2, "{lines:?}");
     assert_eq!(lines.iter().filter(|l| l.ends_with("Mounted from team/app")).count(), 2, "{lines:?}");
