@@ -35,6 +35,21 @@ fn an_agent_that_is_killed() {
 }
 
 #[test]
+fn an_attached_client_keeps_its_stream_when_agents_are_killed() {
+    let t = Tenant::new("kill");
+    let script = "i=0; while [ $i -lt 120 ]; do echo $i; i=$((i+1)); sleep 0.05; done; exit 7";
+    let child = t.docker_child(&["run", "--name", "c1", "busybox", "sh", "-c", script]);
+    eventually(30, "it runs", || t.docker(&["logs", "c1"]).out.lines().count() > 20);
+    for host in ["h1", "h2", "h3"] {
+        kill_hard(role_pid(&format!("agent-{host}")));
+    }
+    let done = child.wait_with_output().expect("docker ends");
+    let expected: String = (0..120).map(|i| format!("{i}\n")).collect();
+    assert_eq!(String::from_utf8_lossy(&done.stdout), expected, "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(done.status.code(), Some(7));
+}
+
+#[test]
 fn a_containerd_that_is_killed() {
     unharmed_by(|_| {
         for host in ["h1", "h2", "h3"] {

@@ -12,7 +12,7 @@ use axum::{body::Body, response::Response};
 use bytes::{Buf, Bytes, BytesMut};
 use docker_api::{detach_keys::Scanner, stdcopy, version::ApiVersion};
 use domain::{Error, Event, Result};
-use futures::{FutureExt as _, Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream::BoxStream};
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONNECTION, CONTENT_TYPE, UPGRADE},
@@ -48,9 +48,12 @@ pub(crate) enum Input {
     Close,
 }
 
+/// What an agent sends, the first `attached` left out.
+pub(crate) type Outputs = BoxStream<'static, Result<v1::StreamOutput, Status>>;
+
 /// One attached stream of an agent, `attached` already received.
 pub(crate) struct Session {
-    pub(crate) output: Streaming<v1::StreamOutput>,
+    pub(crate) output: Outputs,
     /// Kept to the end even where stdin is not attached: the end of this stream would mean that the client has gone.
     pub(crate) input: mpsc::Sender<Input>,
     pub(crate) terms: Terms,

@@ -5,12 +5,12 @@
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use docker_api::stdcopy;
-use futures::FutureExt as _;
-use rpc::v1::{StreamOutput, stream_output::Output};
+use futures::{FutureExt as _, StreamExt as _};
+use rpc::v1::stream_output::Output;
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
-use crate::hijack::{Ended, Input, Session, stream_number};
+use crate::hijack::{Ended, Input, Outputs, Session, stream_number};
 
 /// Chunks that are there already become one write, up to this size.
 const BATCH_BYTES: usize = 256 << 10;
@@ -27,7 +27,7 @@ enum Framing {
 }
 
 struct Pump {
-    output: Streaming<StreamOutput>,
+    output: Outputs,
     framing: Framing,
     exit_code: Option<i32>,
     /// Told after what came before it.
@@ -45,7 +45,7 @@ pub(crate) fn session_body(session: Session) -> Body {
 }
 
 /// The output of `logs`.
-pub(crate) fn logs_body(output: Streaming<StreamOutput>, tty: bool, follow: bool) -> Body {
+pub(crate) fn logs_body(output: Outputs, tty: bool, follow: bool) -> Body {
     let framing = match (tty, follow) {
         (true, _) => Framing::Raw,
         (false, true) => Framing::Lines,
@@ -93,10 +93,11 @@ impl Pump {
         let mut batch = BytesMut::new();
         loop {
             let next = match batch.is_empty() {
-                true => self.output.message().await?,
-                false => match self.output.message().now_or_never() {
-                    Some(Ok(next)) => next,
-                    Some(Err(status)) => {
+                true => self.output.next().await.transpose()?,
+                false => match self.output.next().now_or_never() {
+                    Some(None) => None,
+                    Some(Some(Ok(next))) => Some(next),
+                    Some(Some(Err(status))) => {
                         self.failed = Some(status);
                         return Ok(batch.freeze());
                     }

@@ -86,6 +86,11 @@ pub fn from_status(status: Status) -> Error {
     }
 }
 
+/// No peer of ours wrote this: the connection to it broke, or it was never there.
+pub fn is_broken_connection(status: &Status) -> bool {
+    !status.metadata().contains_key(VARIANT)
+}
+
 fn not_found(status: &Status, text: String) -> Error {
     let kind = status.metadata().get(KIND).and_then(|v| v.to_str().ok());
     let reference = status.metadata().get_bin(REFERENCE).and_then(|v| v.to_bytes().ok());

@@ -115,7 +115,7 @@ impl Engine {
         input: Inputs,
         mut running: Running,
     ) -> Outputs {
-        let attached = v1::Attached { tty: start.spec.tty, pid: running.pid };
+        let attached = v1::Attached { tty: start.spec.tty, pid: running.pid, place: None };
         let first = stream::iter([Ok(output(v1::stream_output::Output::Attached(attached)))]);
         if let Some(stdin) = running.pipes.take_stdin() {
             let (engine, container, exec) = (self.clone(), container.clone(), start.id.clone());

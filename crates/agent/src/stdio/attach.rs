@@ -2,6 +2,9 @@
 //!
 //! `docker run` attaches before it starts the container. So the place is fixed first, `attached` is said, and only then
 //! do we wait for the start, whose output is read from that place on, however early it came.
+//!
+//! A client whose stream breaks off (this process was killed) comes back with the last place that it was told of, and with
+//! what it has got since: nothing is lost and nothing comes twice, if the log still has it.
 
 use rpc::v1;
 use tokio::{
@@ -12,7 +15,7 @@ use tracing::warn;
 
 use super::{
     backward::disk_end,
-    follow::{CHUNKS_AHEAD, Follow, Gone, Output, Sender, attached, send},
+    follow::{CHUNKS_AHEAD, Follow, Gone, Marks, Output, Passed, Sender, attached, send},
     link::Link,
     paths::Paths,
     record::Position,
@@ -31,6 +34,24 @@ pub struct Attach {
     /// Go on until the run ends; else only `logs`.
     pub stream: bool,
     pub tty: bool,
+    pub resume: Option<Resume>,
+}
+
+/// A client that comes back, after a stream that broke off.
+#[derive(Debug, Clone, Copy)]
+pub struct Resume {
+    from: Position,
+    passed: Passed,
+}
+
+impl From<&v1::Resume> for Resume {
+    fn from(resume: &v1::Resume) -> Self {
+        let place = resume.place.unwrap_or_default();
+        Self {
+            from: Position { segment: place.segment, offset: place.offset },
+            passed: Passed { stdout_bytes: resume.stdout_bytes, stderr_bytes: resume.stderr_bytes },
+        }
+    }
 }
 
 /// `starts` changes each time that the container's task was created, before it is started; it is closed when the
@@ -62,8 +83,16 @@ impl Attached {
             },
         };
         let running = link.is_some();
-        send(out, Ok(attached(self.request.tty))).await?;
-        if self.request.logs {
+        let Resume { from, passed } = self.request.resume.unwrap_or(Resume { from: end, passed: Passed::default() });
+        let live_at_once = self.request.stream && (!self.request.logs || self.request.resume.is_some());
+        send(out, Ok(attached(self.request.tty, live_at_once.then_some(from)))).await?;
+        if !running && self.request.resume.is_some() {
+            let mut missed = self.live(from, end, passed);
+            missed.run(out).await?;
+            if missed.ended {
+                return Ok(());
+            }
+        } else if self.request.logs && self.request.resume.is_none() {
             let mut backlog = self.follow(Position::default(), end);
             backlog.link = link;
             backlog.run(out).await?;
@@ -78,11 +107,23 @@ impl Attached {
                 None => return Ok(()),
             };
         }
-        let mut live = self.follow(end, end);
+        // What the disk had when nothing ran has been shown above.
+        let (from, passed) = if running { (from, passed) } else { (end, Passed::default()) };
+        let mut live = self.live(from, end, passed);
         live.end = link.is_some().then_some(end);
         live.link = link;
-        live.live_from = Some(end);
+        if !live_at_once {
+            send(out, Ok(attached(self.request.tty, Some(from)))).await?;
+        }
         live.run(out).await
+    }
+
+    fn live(&self, from: Position, end: Position, passed: Passed) -> Follow {
+        let mut follow = self.follow(from, end);
+        follow.live_from = Some(from);
+        follow.passed = passed;
+        follow.marks = Some(Marks { tty: self.request.tty, last: from });
+        follow
     }
 
     async fn disk_end(&self) -> domain::Result<Position> {
@@ -118,6 +159,7 @@ impl Attached {
 impl From<&v1::AttachStart> for Attach {
     /// Without `tty`, which the caller knows.
     fn from(start: &v1::AttachStart) -> Self {
-        Self { stdout: start.stdout, stderr: start.stderr, logs: start.logs, stream: start.stream, tty: false }
+        let (stdout, stderr, logs, stream) = (start.stdout, start.stderr, start.logs, start.stream);
+        Self { stdout, stderr, logs, stream, tty: false, resume: start.resume.as_ref().map(Resume::from) }
     }
 }

@@ -50,7 +50,45 @@ pub(super) struct Follow {
     /// Lost output is told of in the output itself, on this stream.
     pub(super) notes: Option<v1::Stream>,
     pub(super) shape: Shape,
+    /// The client is told which places were reached, so that it can come back to the last one.
+    pub(super) marks: Option<Marks>,
+    /// What the client has got already: see [`Passed`].
+    pub(super) passed: Passed,
+    /// The end of the run was met.
+    pub(super) ended: bool,
 }
+
+/// Where the client could go on from.
+#[derive(Debug)]
+pub(super) struct Marks {
+    pub(super) tty: bool,
+    pub(super) last: Position,
+}
+
+impl Marks {
+    fn is_far(&self, at: Position, beyond_bytes: u64) -> bool {
+        at.segment != self.last.segment || at.offset.saturating_sub(self.last.offset) >= beyond_bytes
+    }
+}
+
+/// How many bytes of each stream are not sent again to a client that comes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) stdout_bytes: u64,
+    pub(super) stderr_bytes: u64,
+}
+
+impl Passed {
+    fn take(&mut self, kind: Kind, bytes: usize) -> usize {
+        let left = if kind == Kind::Stderr { &mut self.stderr_bytes } else { &mut self.stdout_bytes };
+        let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes);
+        *left -= taken as u64;
+        taken
+    }
+}
+
+/// Output between two marks, while there is always more.
+const MARK_BYTES: u64 = 4 << 20;
 
 enum Next {
     More,
@@ -72,6 +110,9 @@ impl Follow {
             lossless: false,
             notes: None,
             shape,
+            marks: None,
+            passed: Passed::default(),
+            ended: false,
         }
     }
 
@@ -84,6 +125,7 @@ impl Follow {
             };
             let exhausted = records.is_empty();
             let step = self.show(records, out).await?;
+            self.mark(MARK_BYTES, out).await?;
             if matches!(step, Next::Done) || !self.wait(exhausted, out).await? {
                 self.shape.flush();
                 return self.send_ready(out).await;
@@ -118,6 +160,7 @@ impl Follow {
                 Kind::End => {
                     self.shape.end_run();
                     if self.live_from.is_some_and(|live| record.at >= live) {
+                        self.ended = true;
                         return Ok(Next::Done);
                     }
                 }
@@ -136,6 +179,7 @@ impl Follow {
             return Ok(());
         };
         let mut rest = record.payload.slice(skip.min(record.payload.len())..);
+        let _ = rest.split_to(self.passed.take(record.kind, rest.len()));
         while !rest.is_empty() {
             let portion = rest.split_to(rest.len().min(self.shape.portion_bytes()));
             self.shape.push(record, portion);
@@ -161,6 +205,7 @@ impl Follow {
         if at_end {
             self.shape.flush();
             self.send_ready(out).await?;
+            self.mark(1, out).await?;
         }
         let Some(link) = &mut self.link else { return Ok(!at_end && !exhausted) };
         // Exhausted before the end: the segments were removed under our hands.
@@ -182,6 +227,19 @@ impl Follow {
         Ok(true)
     }
 
+    /// Tells the client where it is, once it has come this far since it was told last.
+    async fn mark(&mut self, beyond_bytes: u64, out: &Sender) -> Result<(), Gone> {
+        let (at, ended) = (self.reader.position(), self.ended);
+        let Some(marks) = self.marks.as_mut().filter(|marks| !ended && marks.is_far(at, beyond_bytes)) else {
+            return Ok(());
+        };
+        marks.last = at;
+        let tty = marks.tty;
+        self.shape.flush();
+        self.send_ready(out).await?;
+        send(out, Ok(attached(tty, Some(at)))).await
+    }
+
     async fn send_ready(&mut self, out: &Sender) -> Result<(), Gone> {
         for ready in self.shape.take() {
             send(out, Ok(chunk(ready))).await?;
@@ -194,9 +252,10 @@ fn chunk(chunk: v1::Chunk) -> v1::StreamOutput {
     v1::StreamOutput { output: Some(v1::stream_output::Output::Chunk(chunk)) }
 }
 
-/// The first message of each stream.
-pub(super) fn attached(tty: bool) -> v1::StreamOutput {
-    v1::StreamOutput { output: Some(v1::stream_output::Output::Attached(v1::Attached { tty, pid: 0 })) }
+/// The first message of each stream, and each mark.
+pub(super) fn attached(tty: bool, at: Option<Position>) -> v1::StreamOutput {
+    let place = at.map(|at| v1::Place { segment: at.segment, offset: at.offset });
+    v1::StreamOutput { output: Some(v1::stream_output::Output::Attached(v1::Attached { tty, pid: 0, place })) }
 }
 
 pub(super) async fn send(out: &Sender, item: Result<v1::StreamOutput>) -> Result<(), Gone> {

@@ -63,7 +63,7 @@ impl Logs {
             Ok(start) => start,
             Err(e) => return send(out, Err(e)).await,
         };
-        send(out, Ok(attached(self.tty))).await?;
+        send(out, Ok(attached(self.tty, None))).await?;
         let mut follow = Follow::new(&self.paths.log_dir, self.select, start, end, Shape::new(self.form));
         follow.since_unix_ns = self.since_unix_ns;
         follow.until_unix_ns = self.until_unix_ns;

@@ -70,7 +70,7 @@ fn pipe() -> (Stdio, OwnedFd) {
 }
 
 fn request(logs: bool) -> Attach {
-    Attach { stdout: true, stderr: true, logs, stream: true, tty: false }
+    Attach { stdout: true, stderr: true, logs, stream: true, tty: false, resume: None }
 }
 
 fn noise(len: usize) -> Vec<u8> {
@@ -278,4 +278,63 @@ async fn throughput_of_attach_and_logs() {
         }
         println!("{name}: {:.0} MiB/s", 256.0 / begun.elapsed().as_secs_f64());
     }
+}
+
+/// What came, up to the last place that was named, with that place, and the bytes behind it.
+async fn some(
+    output: &mut crate::stdio::Output,
+    until: usize,
+    mut resume: rpc::v1::Resume,
+) -> (Vec<u8>, rpc::v1::Resume) {
+    use rpc::v1::stream_output::Output as O;
+    let mut got = Vec::new();
+    while got.len() < until {
+        match output.next().await.unwrap().unwrap().output {
+            Some(O::Attached(attached)) => {
+                resume = rpc::v1::Resume { place: attached.place, ..Default::default() };
+            }
+            Some(O::Chunk(chunk)) => {
+                resume.stdout_bytes += chunk.data.len() as u64;
+                got.extend_from_slice(&chunk.data);
+            }
+            _ => panic!("an exit"),
+        }
+    }
+    (got, resume)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_broke_off_goes_on_where_it_was() {
+    let scratch = Scratch::new("resume");
+    let starts = watch::Sender::new(0);
+    let mut container = Container::start(&scratch, 0);
+    let sent = noise(9 * MIB);
+    let mut output = attach(&scratch.paths(), request(false), starts.subscribe());
+    let first = soon(output.next()).await.unwrap().unwrap();
+    let Some(rpc::v1::stream_output::Output::Attached(first)) = first.output else { panic!("attached") };
+    assert!(first.place.is_some());
+    let bytes = sent.clone();
+    let writer = spawn_blocking(move || {
+        bytes.chunks(9_973).for_each(|part| container.out(part));
+        container
+    });
+    let mut got = Vec::new();
+    let mut resume = rpc::v1::Resume { place: first.place, ..Default::default() };
+    for until in [3 * MIB, 2 * MIB] {
+        let piece;
+        (piece, resume) = soon(some(&mut output, until, resume)).await;
+        got.extend(piece);
+        let again = Attach { resume: Some((&resume).into()), ..request(false) };
+        output = attach(&scratch.paths(), again, starts.subscribe());
+        soon(output.next()).await.unwrap().unwrap();
+    }
+    // The run is over when the client comes back for the last time.
+    let (piece, resume) = soon(some(&mut output, MIB, resume)).await;
+    got.extend(piece);
+    drop(output);
+    writer.await.unwrap().end();
+    let again = Attach { resume: Some((&resume).into()), ..request(false) };
+    let rest = soon(collect(attach(&scratch.paths(), again, starts.subscribe()))).await;
+    got.extend(rest.stdout);
+    assert!(got == sent && rest.error.is_none(), "{} of {} bytes", got.len(), sent.len());
 }

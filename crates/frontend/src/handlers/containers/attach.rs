@@ -3,17 +3,15 @@
 use axum::extract::{Request, State};
 use docker_api::detach_keys;
 use domain::{Error, Result, Status};
-use futures::StreamExt as _;
 use inventory::Container;
-use rpc::v1::{self, attach_input};
+use rpc::v1;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
-use super::verb::Target;
+use super::{follow, verb::Target};
 use crate::{
     error::{Answer, ApiError},
     extract::{Caller, Reference},
-    hijack::{Farewell, INPUT_PIECES, Input, Session, Takeover, Terms, attached},
+    hijack::{Farewell, INPUT_PIECES, Session, Takeover, Terms},
     query::Params,
     state::App,
 };
@@ -80,34 +78,20 @@ impl Attachment {
         let farewell = Some(Farewell { rows: target.rows.clone(), event: target.container.event("detach") });
         let close_stdin = spec.stdin_once && !tty;
         let terms = Terms { stdin, tty, close_stdin, detach_keys, version: caller.version, farewell };
-        let start = v1::AttachStart { container: Some(target.key.clone()), stdin, stdout, stderr, logs, stream };
+        let container = Some(target.key.clone());
+        let start = v1::AttachStart { container, stdin, stdout, stderr, logs, stream, resume: None };
         Ok(Self { target, start, terms })
     }
 
     /// The event is written meanwhile, and stands before what the attachment leads to.
-    pub(super) async fn open(mut self) -> Result<Session, ApiError> {
+    pub(super) async fn open(self) -> Result<Session, ApiError> {
         let event = self.target.container.event("attach");
-        let rows = self.target.rows.clone();
-        let (session, told) =
-            tokio::join!(open(&mut self.target.agent, self.start, self.terms), rows.record_event(event));
+        let Target { agent, rows, .. } = self.target;
+        let (input, pieces) = mpsc::channel(INPUT_PIECES);
+        let opening = follow::open(agent, self.start, pieces, self.terms.tty);
+        let (output, told) = tokio::join!(opening, rows.record_event(event));
         told?;
-        session
-    }
-}
-
-async fn open(agent: &mut rpc::Agent, start: v1::AttachStart, terms: Terms) -> Result<Session, ApiError> {
-    let (input, pieces) = mpsc::channel(INPUT_PIECES);
-    let first = v1::AttachInput { input: Some(attach_input::Input::Start(start)) };
-    let rest = ReceiverStream::new(pieces).map(|piece| v1::AttachInput { input: Some(wire(piece)) });
-    let mut output = agent.attach(futures::stream::iter([first]).chain(rest)).await?.into_inner();
-    attached(&mut output).await?;
-    Ok(Session { output, input, terms, ended: Box::new(|_| Box::pin(std::future::ready(()))) })
-}
-
-fn wire(piece: Input) -> attach_input::Input {
-    match piece {
-        Input::Stdin(data) => attach_input::Input::Stdin(data),
-        Input::Close => attach_input::Input::CloseStdin(true),
+        Ok(Session { output: output?, input, terms: self.terms, ended: Box::new(|_| Box::pin(std::future::ready(()))) })
     }
 }
 

@@ -4,6 +4,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use docker_api::time::parse_timestamp;
 use domain::{Error, Result, spec::LogDriver};
+use futures::StreamExt as _;
 use rpc::v1;
 
 use super::verb::Target;
@@ -30,7 +31,7 @@ pub(crate) async fn logs(State(app): State<App>, caller: Caller, Reference(id): 
     // The agent's refusals come here, before the headers.
     let output = target.agent.logs(request).await?.into_inner();
     let tty = target.container.spec.process.tty;
-    Ok(hijack::streamed(hijack::content_type(tty, caller.version), stream::logs_body(output, tty, follow)))
+    Ok(hijack::streamed(hijack::content_type(tty, caller.version), stream::logs_body(output.boxed(), tty, follow)))
 }
 
 fn request(params: &Params) -> Result<v1::LogsRequest> {

@@ -9,6 +9,7 @@ pub(crate) mod commit;
 pub(crate) mod create;
 pub(crate) mod export;
 mod filter;
+mod follow;
 pub(crate) mod inspect;
 pub(crate) mod kill;
 pub(crate) mod list;

@@ -160,7 +160,7 @@ impl Started {
             }
         });
         let farewell = Some(Farewell { rows: farewell, event: self.detach });
-        Session { output: self.output, input: self.input, terms: Terms { farewell, ..terms }, ended }
+        Session { output: self.output.boxed(), input: self.input, terms: Terms { farewell, ..terms }, ended }
     }
 }
 
