@@ -117,8 +117,7 @@ impl<W: io::Write> Tar<W> {
 
     /// An empty file that says something by its name.
     fn marker(&mut self, path: &[u8]) -> io::Result<()> {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Regular);
+        let mut header = blank(tar::EntryType::Regular);
         header.set_mode(0o600);
         self.write(header, path, b"", Vec::new())
     }
@@ -133,8 +132,7 @@ impl<W: io::Write> Tar<W> {
         size_bytes: u64,
     ) -> io::Result<()> {
         let own = |id: u32| if id < UID_RANGE { u64::from(id) } else { 0 };
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(kind);
+        let mut header = blank(kind);
         header.set_mode(stat.st_mode & 0o7777);
         header.set_uid(own(stat.st_uid));
         header.set_gid(own(stat.st_gid));
@@ -165,8 +163,7 @@ impl<W: io::Write> Tar<W> {
     }
 
     fn extension(&mut self, records: &[u8]) -> io::Result<()> {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::XHeader);
+        let mut header = blank(tar::EntryType::XHeader);
         header.as_mut_bytes()[..8].copy_from_slice(b"@PaxHead");
         header.set_mode(0o644);
         header.set_size(records.len() as u64);
@@ -175,6 +172,17 @@ impl<W: io::Write> Tar<W> {
         self.to.write_all(records)?;
         self.padding(records.len() as u64)
     }
+}
+
+/// Zero in every field: some readers take an empty one for a defect.
+fn blank(kind: tar::EntryType) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header
 }
 
 /// The parent with its slash, and the name.
