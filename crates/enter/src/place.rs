@@ -95,7 +95,7 @@ impl<'a> Still<'a> {
     }
 
     fn enter(&self, bare: bool) -> io::Result<()> {
-        let user_ns = sys::open(sys::here(), &*sys::terminated(self.user_ns)?, libc::O_RDONLY, 0, 0)?;
+        let user_ns = sys::open(sys::here(), &sys::terminated(self.user_ns)?, libc::O_RDONLY, 0, 0)?;
         sys::unshare_mounts()?;
         // Nothing below the root can be opened as a device.
         let readonly = if self.readonly { libc::MS_RDONLY } else { 0 };
@@ -104,10 +104,10 @@ impl<'a> Still<'a> {
             Root::Overlay { dir, options } => {
                 std::env::set_current_dir(std::ffi::OsStr::from_bytes(dir))?;
                 let flags = libc::MS_NODEV | readonly;
-                sys::mount(c"overlay", &at, c"overlay", flags, &*sys::terminated(options)?)?;
+                sys::mount(c"overlay", &at, c"overlay", flags, &sys::terminated(options)?)?;
             }
             Root::Bind(source) => {
-                sys::mount(&*sys::terminated(source)?, &at, c"", libc::MS_BIND, c"")?;
+                sys::mount(&sys::terminated(source)?, &at, c"", libc::MS_BIND, c"")?;
                 let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_NODEV | readonly;
                 sys::mount(c"none", &at, c"", flags, c"")?;
             }
@@ -125,10 +125,10 @@ impl Bind<'_> {
     fn mount(&self, root: &OwnedFd) -> io::Result<()> {
         let target = self.target.strip_prefix(b"/").unwrap_or(self.target);
         let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-        let tree = sys::clone_mount(sys::here(), &*sys::terminated(self.source)?)?;
+        let tree = sys::clone_mount(sys::here(), &sys::terminated(self.source)?)?;
         sys::restrict(tree.as_fd(), self.readonly)?;
         let is_dir = sys::is_dir(&sys::stat(tree.as_fd())?);
-        let found = sys::open(root.as_fd(), &*sys::terminated(target)?, libc::O_PATH, 0, resolve);
+        let found = sys::open(root.as_fd(), &sys::terminated(target)?, libc::O_PATH, 0, resolve);
         let target = match found.or_else(|e| if is_dir { make(root, target) } else { Err(e) }) {
             Ok(target) => target,
             Err(_) => return Ok(()),
@@ -175,7 +175,7 @@ fn open_layers(at: &[u8], upper: &[u8], dir: &[u8], lower: &[u8]) -> io::Result<
             sys::unshare_mounts()?;
             std::env::set_current_dir(std::ffi::OsStr::from_bytes(dir))?;
             let options = sys::terminated(&[b"lowerdir=", several].concat())?;
-            sys::mount(c"overlay", &*sys::terminated(at)?, c"overlay", libc::MS_NODEV | libc::MS_RDONLY, &options)?;
+            sys::mount(c"overlay", &sys::terminated(at)?, c"overlay", libc::MS_NODEV | libc::MS_RDONLY, &options)?;
             Some(directory(at)?)
         }
     };
@@ -184,5 +184,5 @@ fn open_layers(at: &[u8], upper: &[u8], dir: &[u8], lower: &[u8]) -> io::Result<
 }
 
 fn directory(path: &[u8]) -> io::Result<OwnedFd> {
-    sys::open(sys::here(), &*sys::terminated(path)?, libc::O_RDONLY | libc::O_DIRECTORY, 0, 0)
+    sys::open(sys::here(), &sys::terminated(path)?, libc::O_RDONLY | libc::O_DIRECTORY, 0, 0)
 }

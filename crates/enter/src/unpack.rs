@@ -177,7 +177,7 @@ impl Unpacker {
         for part in parts {
             dir = match path::directory(dir.as_fd(), part) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    sys::make_dir(dir.as_fd(), &*sys::terminated(part).map_err(failed)?, 0o755).map_err(failed)?;
+                    sys::make_dir(dir.as_fd(), &sys::terminated(part).map_err(failed)?, 0o755).map_err(failed)?;
                     path::directory(dir.as_fd(), part).map_err(failed)?
                 }
                 outcome => outcome.map_err(failed)?,

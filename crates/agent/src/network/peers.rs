@@ -82,7 +82,7 @@ impl Known {
                 *generation = 0;
             }
             let moved = confirmed && listed.get(id).is_some_and(|l| l.vtep != peer.vtep);
-            !confirmed && !expired || moved && !expired
+            !expired && (!confirmed || moved)
         });
         let mut wanted = listed.clone();
         wanted.extend(announced.iter().map(|(id, (peer, _))| (id.clone(), peer.clone())));

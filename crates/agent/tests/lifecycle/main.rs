@@ -465,7 +465,7 @@ fn the_inside_is_dockers() {
         let mut spec = host.spec("id -u; id -g; id -G; touch /x || echo no");
         spec.process.user = "nobody".into();
         let (_, ids) = host.run(spec).await;
-        assert!(ids.starts_with("65534\n65534\n65534 10\n") && ids.ends_with("no\n"), "{ids}");
+        assert!(ids.starts_with("65534\n65534\n65534 10\n") && ids.contains("no\n"), "{ids}");
     });
 }
 

@@ -260,7 +260,8 @@ fn a_volume_is_deleted_when_nobody_here_has_it() {
             host.engine.remove(host.tenant, &id, true).await.unwrap();
             // Deeper than a recursion would like, with names that a path could not hold.
             let deep = format!("{:?}", host.data(&data));
-            sh(&format!("cd {deep}; n=$(printf %0200d 0); for i in $(seq 60); do mkdir $n && cd $n; done"));
+            let dig = "import os\nos.chdir(PLACE)\nfor i in range(60): os.mkdir(str(0) * 200); os.chdir(str(0) * 200)";
+            sh(&format!("python3 -c '{}'", dig.replace("PLACE", &deep)));
             assert!(host.engine.delete_volume(host.tenant, data.id, driver).await.unwrap());
             assert!(!host.data(&data).parent().unwrap().exists());
             assert!(host.engine.delete_volume(host.tenant, data.id, driver).await.unwrap(), "again");

@@ -238,11 +238,8 @@ fn until_nul(field: &[u8]) -> &[u8] {
 fn number(field: &[u8]) -> Outcome<u64> {
     if field[0] & 0x80 != 0 {
         let negative = field[0] & 0x40 != 0;
-        let bytes = std::iter::once(field[0] & 0x7f).chain(field[1..].iter().copied());
-        let number = bytes.fold(Some(0u64), |n, byte| {
-            let n = n.filter(|n| *n < 1 << 55)?;
-            Some(n << 8 | u64::from(byte))
-        });
+        let mut bytes = std::iter::once(field[0] & 0x7f).chain(field[1..].iter().copied());
+        let number = bytes.try_fold(0u64, |n, byte| (n < 1 << 55).then_some(n << 8 | u64::from(byte)));
         return number.filter(|_| !negative).ok_or_else(bad_header);
     }
     let text: &[u8] = field.trim_ascii();

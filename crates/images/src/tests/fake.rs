@@ -57,17 +57,15 @@ async fn forward(
     let (from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     tokio::spawn(async move {
-        let mut lines = BufReader::new(from_client);
-        let mut line = Vec::new();
-        while lines.read_until(b'\n', &mut line).await.is_ok_and(|n| n > 0) {
-            let text = String::from_utf8_lossy(&line);
-            if text.starts_with("GET ") || text.starts_with("HEAD ") {
-                seen.lock().expect("requests").push(text.trim().to_owned());
-            }
-            if to_server.write_all(&line).await.is_err() {
+        let (mut from_client, mut bytes) = (from_client, vec![0u8; 64 << 10]);
+        while let Ok(n @ 1..) = from_client.read(&mut bytes).await {
+            // A body's end need not be the end of a line, and a head comes as a whole.
+            let text = String::from_utf8_lossy(&bytes[..n]);
+            let heads = text.lines().filter(|l| l.starts_with("GET ") || l.starts_with("HEAD "));
+            seen.lock().expect("requests").extend(heads.map(str::to_owned));
+            if to_server.write_all(&bytes[..n]).await.is_err() {
                 return;
             }
-            line.clear();
         }
     });
     let mut buffer = vec![0u8; 16 << 10];

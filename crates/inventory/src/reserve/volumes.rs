@@ -15,6 +15,7 @@ use crate::{
 };
 
 /// What came of one try; the caller commits it only if it is [`made`](Self::is_made).
+#[allow(clippy::large_enum_variant, reason = "one at a time, taken apart by its caller at once")]
 pub(super) enum Attempt {
     Judged { verdict: Option<Verdict>, volumes: Vec<PlacedVolume> },
     Refused(ReserveError),

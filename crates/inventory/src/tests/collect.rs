@@ -55,7 +55,7 @@ async fn containers_keep_what_they_were_made_from(pool: PgPool) {
     new.blobs.truncate(2);
     world.inventory.claim_blobs(&[claim(1), claim(2)]).await.unwrap();
     view.put_image(&new).await.unwrap();
-    let (first, second) = (world.place("a").await, world.place("b").await);
+    let (first, second) = (world.place("c1").await, world.place("c2").await);
     assert_eq!(view.remove_image(&new.id).await.unwrap().unwrap().freed_bytes, 0, "nothing is freed yet");
     assert!(!view.has_blob_right(&layer(1).digest).await.unwrap());
     view.forget(&first).await.unwrap();

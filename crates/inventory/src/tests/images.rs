@@ -5,7 +5,7 @@ use super::{POOL, World, layer};
 use crate::NewImage;
 
 pub(crate) fn image(name: &str, layers: Vec<Layer>) -> NewImage {
-    let config = format!("config of {name}").into_bytes();
+    let config = format!("{{\"config of\":\"{name}\"}}").into_bytes();
     let id = Digest::of(&config);
     let manifest = format!("manifest of {name}").into_bytes();
     let mut blobs: Vec<_> = layers.iter().map(|l| (l.digest.clone(), l.size_bytes)).collect();

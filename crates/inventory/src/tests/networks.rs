@@ -26,7 +26,7 @@ fn wish(network: &str, ipv4: Option<&str>) -> NetworkWish {
     NetworkWish { network: network.into(), aliases: vec!["second".into()], ipv4, mac: None }
 }
 
-#[sqlx::test(migrations = false)]
+#[sqlx::test(migrations = "../../migrations")]
 async fn subnets_of_one_tenant_never_overlap_and_names_are_unique(pg: PgPool) {
     let world = World::new(pg, 1).await;
     let view = world.view();
@@ -47,7 +47,7 @@ async fn subnets_of_one_tenant_never_overlap_and_names_are_unique(pg: PgPool) {
     assert_eq!(c.gateway, c.subnet.hosts().next().unwrap());
 }
 
-#[sqlx::test(migrations = false)]
+#[sqlx::test(migrations = "../../migrations")]
 async fn addresses_come_from_the_range_and_never_from_what_is_set_aside(pg: PgPool) {
     let world = World::new(pg, 1).await;
     let view = world.view();
@@ -77,7 +77,7 @@ async fn addresses_come_from_the_range_and_never_from_what_is_set_aside(pg: PgPo
     assert_eq!(outside_the_range.address, Ipv4Addr::new(10, 1, 0, 77));
 }
 
-#[sqlx::test(migrations = false)]
+#[sqlx::test(migrations = "../../migrations")]
 async fn connect_and_disconnect(pg: PgPool) {
     let world = World::new(pg, 1).await;
     let view = world.view();
@@ -103,7 +103,7 @@ async fn connect_and_disconnect(pg: PgPool) {
     assert!(matches!(view.remove_network(&network).await, Err(Error::NotFound { .. })));
 }
 
-#[sqlx::test(migrations = false)]
+#[sqlx::test(migrations = "../../migrations")]
 async fn hosts_hear_of_what_changes_and_only_of_their_own_networks(pg: PgPool) {
     let world = World::new(pg, 2).await;
     let (view, inventory) = (world.view(), &world.inventory);

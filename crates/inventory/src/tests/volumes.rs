@@ -244,7 +244,7 @@ async fn removals_and_creates_race_without_harm(pool: PgPool) {
         if let Err(error) = removed {
             assert!(matches!(error, Error::Conflict(_) | Error::NotFound { .. }), "{error:?}");
         }
-        assert_eq!(world.view().volume("data").await.unwrap().users, [new.id.clone()]);
+        assert_eq!(world.view().volume("data").await.unwrap().users, std::slice::from_ref(&new.id));
         let owner = with_own(world.new_container(&format!("o{round}")), "own");
         world.inventory.reserve(&owner, world.hosts[0]).await.unwrap();
         world.view().volumes_go_with(&owner.id, true).await.unwrap();
@@ -253,7 +253,7 @@ async fn removals_and_creates_race_without_harm(pool: PgPool) {
             tokio::join!(view.forget(&owner.id), world.inventory.reserve(&heir, world.hosts[0]));
         assert!(forgotten.unwrap());
         reserved.unwrap();
-        assert_eq!(world.view().volume("own").await.unwrap().users, [heir.id.clone()]);
+        assert_eq!(world.view().volume("own").await.unwrap().users, std::slice::from_ref(&heir.id));
         world.view().forget(&heir.id).await.unwrap();
         world.view().forget(&new.id).await.unwrap();
         let _ = world.view().remove_unused_volumes(&["own".into(), "data".into()]).await.unwrap();

@@ -285,7 +285,7 @@ fn a_volume_ties_its_container_to_a_host() {
     assert_eq!(names(&hosts, &ranked(&hosts, &Tenancy::default(), &request).unwrap()), ["h2"]);
     hosts[1].memory_bytes_free = 0;
     let text = |hosts: &[Host], request: &Request| refused(hosts, &Tenancy::default(), request);
-    assert_eq!(text(&hosts, &request), "the host of volume data has not 1 GiB of free memory");
+    assert_eq!(text(&hosts, &request), "the host of volume data has not 1GiB of free memory");
     hosts[1].state = HostState::Cordoned;
     assert_eq!(text(&hosts, &request), "the host of volume data takes no new containers now");
     hosts[1].seen_at -= chrono::Duration::seconds(60);

@@ -45,6 +45,7 @@ pub(super) struct Helper {
 }
 
 /// Whether it found its container.
+#[allow(clippy::large_enum_variant, reason = "one at a time, taken apart by its caller at once")]
 pub(super) enum Begun {
     Yes(Helper),
     /// The run that it was to enter has ended.

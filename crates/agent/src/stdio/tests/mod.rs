@@ -51,7 +51,9 @@ struct Got {
 impl Got {
     fn add(&mut self, item: domain::Result<v1::StreamOutput>) {
         match item.map(|i| i.output.unwrap()) {
-            Ok(Item::Attached(_)) => assert!(self.chunks.is_empty(), "attached comes first"),
+            Ok(Item::Attached(attached)) => {
+                assert!(self.chunks.is_empty() || attached.place.is_some(), "attached comes first, then places only");
+            }
             Ok(Item::Chunk(chunk)) => {
                 self.chunks.push((chunk.stream, chunk.data.len()));
                 let to = if chunk.stream == 1 { &mut self.stdout } else { &mut self.stderr };

@@ -80,6 +80,7 @@ mod tests {
     use super::*;
 
     fn params(query: &str) -> Params {
+        let query = query.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
         Params::of(&format!("/images/search?{query}").parse().expect("uri")).expect("query")
     }
 

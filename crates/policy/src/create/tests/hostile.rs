@@ -65,7 +65,7 @@ const HOST: &[(&str, u16)] = &[
     (r#""VolumesFrom":["x"]"#, 501),
     (r#""VolumeDriver":"rexray""#, 403),
     (r#""Tmpfs":{"/run":"size=100g,exec,suid,dev,nr_inodes=0"}"#, 400),
-    (r#""Links":["x:y"]"#, 501),
+    (r#""Links":["x:a b"]"#, 400),
     (r#""ContainerIDFile":"/x\u0000y""#, 400),
     (r#""ConsoleSize":[1001,1]"#, 400),
     (r#""PortBindings":{"80/tcp":[{"HostIp":"10.0.0.1"}]}"#, 403),
