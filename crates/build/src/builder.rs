@@ -196,14 +196,14 @@ impl<H: Hands> Builder<'_, H> {
         }
         let found = match self.prepared.request.cache_from.is_empty() {
             true => self.hands.cached(parent, key).await?,
-            false => self.from_sources(created_by)?,
+            false => self.step_of_sources(created_by)?,
         };
         self.missed = found.is_none();
         Ok(found)
     }
 
     /// The next step of an image that begins as ours does.
-    fn from_sources(&self, created_by: &str) -> Result<Option<Base>> {
+    fn step_of_sources(&self, created_by: &str) -> Result<Option<Base>> {
         for source in &self.sources {
             let other = Image::from(source.clone())?;
             let (ours, theirs) = (self.image.history(), other.history());

@@ -120,7 +120,7 @@ impl<H: Hands> Builder<'_, H> {
         let name = if copy.is_add { "ADD" } else { "COPY" };
         let mut found = Sources { trees: Vec::new(), picked: Vec::new() };
         match &copy.from {
-            Some(from) => self.from_image(from, given, &mut found).await?,
+            Some(from) => self.pick_from_image(from, given, &mut found).await?,
             None => {
                 found.trees.push(self.prepared.context.clone());
                 for source in given {
@@ -165,7 +165,7 @@ impl<H: Hands> Builder<'_, H> {
     }
 
     /// Another stage, by its name or number, or an image.
-    async fn from_image(&self, from: &str, given: &[String], found: &mut Sources) -> Result<()> {
+    async fn pick_from_image(&self, from: &str, given: &[String], found: &mut Sources) -> Result<()> {
         let flag = |text: String| Error::invalid(format!("invalid from flag value {from}: {text}"));
         let name = from.to_ascii_lowercase();
         let stage = match from.parse::<usize>() {

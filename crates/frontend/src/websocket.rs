@@ -53,8 +53,9 @@ pub(crate) fn handshake(headers: &HeaderMap) -> Result<Response, ApiError> {
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
     ours.insert(SEC_WEBSOCKET_ACCEPT, accept.map_err(|e| Error::because("the answer to a WebSocket key", e))?);
     // A client that names protocols gives up when none is chosen; the bytes are the same in each.
-    if let Some(Ok(first)) = text(headers, &SEC_WEBSOCKET_PROTOCOL).split(',').next().map(|p| p.trim().parse())
-        && first != ""
+    if let Some(Ok(first)) =
+        text(headers, &SEC_WEBSOCKET_PROTOCOL).split(',').next().map(|p| p.trim().parse::<HeaderValue>())
+        && !first.is_empty()
     {
         ours.insert(SEC_WEBSOCKET_PROTOCOL, first);
     }

@@ -10,7 +10,7 @@ use images::foreign;
 pub const SEEDS: &[&[u8]] = &[
     b"0\x0dmanifest.json\0\0\x05[{}]\n",
     b"2\x01a\x09../../etc\0\0",
-    b"1\x01a\x01b\0\01\x01b\x01a\0\0",
+    b"1\x01a\x01b\0\x001\x01b\x01a\0\0",
     b"x\x01p\0\0\x1330 path=/etc/shadow\n0\x01q\0\0\x02hi",
     b"L\x01l\0\0\x08a/../../x0\x01q\0\0\x02hi",
     b"S\x01s\0\xff\x02hi",
