@@ -171,7 +171,8 @@ fn a_commit_is_told() {
     let events = t
         .docker(&["events", "--since", "1m", "--until", "0s", "--format", "{{.Action}} {{json .Actor.Attributes}}"])
         .ok();
-    let of = |action: &str| events.lines().position(|l| l.starts_with(&format!("{action} ")));
+    let lines: Vec<&str> = events.lines().collect();
+    let of = |action: &str| lines.iter().rposition(|l| l.starts_with(&format!("{action} ")));
     let [pause, tag, commit, unpause] = ["pause", "tag", "commit", "unpause"].map(of);
     assert!(pause.is_some() && pause < tag && tag < commit && commit < unpause, "{events}");
     let line = events.lines().nth(commit.expect("commit")).expect("line");

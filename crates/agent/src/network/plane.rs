@@ -31,8 +31,6 @@ use crate::{
 
 /// How often idle spares and routers are looked for, and the host's routes compared.
 const SWEEP: Duration = Duration::from_secs(20);
-/// Interface index of the first link in a container; loopback has 1.
-const FIRST_LINK: u32 = 2;
 
 /// What a plane needs to know of its host.
 #[derive(Debug, Clone)]
@@ -337,7 +335,7 @@ impl Plane {
     ) -> Result<()> {
         let mtu = self.host.underlay.overlay_mtu(endpoint.mtu);
         let default_route = request.endpoints.iter().find(|e| !e.internal).is_some_and(|e| e.vni == endpoint.vni);
-        let socket = Socket { netns, links, index: FIRST_LINK + number(&endpoint.interface), mtu, default_route };
+        let socket = Socket { netns, links, mtu, default_route };
         port::plug(router, port, endpoint, socket).await?;
         self.peers.apply(&self.host, router, &self.names).await
     }
@@ -407,11 +405,6 @@ impl Plane {
     fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// 1 of `eth1`: interface names and indices go together, as they do in a container of dockerd.
-fn number(interface: &str) -> u32 {
-    interface.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0)
 }
 
 /// The tenant's own, in the container's namespace; they may name its links.

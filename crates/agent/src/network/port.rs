@@ -62,27 +62,27 @@ impl Port {
 pub(super) struct Socket<'a> {
     pub(super) netns: &'a Netns,
     pub(super) links: &'a Handle,
-    /// Interface index to give, unused in the container.
-    pub(super) index: u32,
     pub(super) mtu: u32,
     /// This endpoint's gateway is the default one.
     pub(super) default_route: bool,
 }
 
-/// Makes the link in both namespaces and configures the container's end: five requests.
+/// Makes the link in both namespaces and configures the container's end: six requests.
 pub(super) async fn plug(router: &Router, port: &Port, endpoint: &Endpoint, socket: Socket<'_>) -> Result<()> {
     guard::admit(&router.nft, &port.sender())?;
     let interface = endpoint.interface.as_str();
-    let peer = LinkUnspec::new_with_name(interface).index(socket.index).address(port.mac.to_vec());
+    let peer = LinkUnspec::new_with_name(interface).address(port.mac.to_vec());
     // The kernel refuses a peer that is up from the start (ENOTCONN).
     let peer = peer.mtu(socket.mtu).setns_by_fd(socket.netns.raw()).build();
     let veth = LinkVeth::new(&port.name, interface).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     let veth = veth.controller(router.bridge).mtu(socket.mtu).up().build();
     router.links.link().add(veth).execute().await.map_err(because("add a container's link"))?;
-    let up = LinkUnspec::new_with_index(socket.index).up().build();
+    // The kernel numbers it: by how many there were, not by the name.
+    let index = links::index(socket.links, interface).await?;
+    let up = LinkUnspec::new_with_index(index).up().build();
     socket.links.link().set(up).execute().await.map_err(because("set a container's link up"))?;
     let (address, length) = (endpoint.address.into(), endpoint.subnet.prefix_len());
-    let add = socket.links.address().add(socket.index, address, length);
+    let add = socket.links.address().add(index, address, length);
     add.execute().await.map_err(because("add a container's address"))?;
     match socket.default_route {
         true => set_default_route(socket.links, endpoint.gateway).await,
