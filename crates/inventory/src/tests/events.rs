@@ -16,8 +16,23 @@ fn actions(events: &[Recorded]) -> Vec<&str> {
     events.iter().map(|e| e.event.action.as_str()).collect()
 }
 
+/// The transactions of other tests in the same PostgreSQL hold the horizon back too: waits until it has passed what is
+/// written now.
+async fn settle(world: &World) {
+    let query = sqlx::query_scalar("SELECT pg_current_xact_id()::text::bigint");
+    let now: i64 = query.fetch_one(&world.inventory.pool).await.unwrap();
+    for _ in 0..1000 {
+        if world.inventory.events_horizon().await.unwrap() > now.unsigned_abs() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("a transaction of another test does not end");
+}
+
 /// All that the tenant can see now.
 async fn log(world: &World) -> Vec<Recorded> {
+    settle(world).await;
     let upto = world.inventory.events_horizon().await.unwrap();
     world.view().events(0, &Span { xids: (0, upto), at_ns: (0, i64::MAX) }, 1000).await.unwrap()
 }
@@ -46,6 +61,7 @@ async fn what_is_committed_late_is_not_skipped(pool: PgPool) {
     let window = world.inventory.events_since(start).await.unwrap();
     assert!(window.events.is_empty() && window.pending, "{window:?}");
     late.commit().await.unwrap();
+    settle(&world).await;
     let next = world.inventory.events_since(window.upto).await.unwrap();
     assert_eq!(actions(&next.events), ["first", "second"]);
     assert!(!next.pending);
@@ -62,6 +78,7 @@ async fn whoever_began_first_and_wrote_last_comes_last(pool: PgPool) {
     world.view().record_event(event("cause")).await.unwrap();
     put(&mut *early, world.tenant.id, &[event("effect")]).await.unwrap();
     early.commit().await.unwrap();
+    settle(&world).await;
     assert_eq!(actions(&world.inventory.events_since(start).await.unwrap().events), ["cause", "effect"]);
     assert_eq!(actions(&log(&world).await), ["cause", "effect"]);
 }
