@@ -46,7 +46,7 @@ pub use create::create;
 pub use exec::exec;
 pub use image::image_config;
 pub use network::connect;
-pub use network_create::{AcceptedNetwork, MTU as NETWORK_MTU, network_create};
+pub use network_create::{AcceptedNetwork, network_create};
 pub use package::Package;
 pub use platform::platform;
 pub use ports::{Protocol, PublishedPort};

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Docker's driver option for the MTU.
-pub const MTU: &str = "com.docker.network.driver.mtu";
+const MTU: &str = "com.docker.network.driver.mtu";
 const MTU_LEAST: u16 = 1280; // below it IPv6 cannot work
 const MTU_MOST: u16 = 9000; // a wish above what the underlay carries is clamped where the link is made
 const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];

@@ -182,11 +182,6 @@ impl Plane {
         }
     }
 
-    /// The name under which a container's networks know it, besides its short id and aliases; also for a rename.
-    pub fn set_name(&self, container: &ContainerId, name: &str, endpoints: &[Endpoint]) {
-        self.names.insert(container, Some(name.trim_start_matches('/')), endpoints);
-    }
-
     /// Whom to ask about other hosts; set once.
     pub fn ask(&self, source: Arc<dyn Source>) {
         let _ = self.source.set(source);

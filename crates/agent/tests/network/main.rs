@@ -52,6 +52,7 @@ async fn plane(world: &World) -> Arc<Plane> {
 
 /// A container to be, in the network `vni` with the subnet that all tenants use here.
 struct Guest {
+    name: &'static str,
     id: ContainerId,
     uid_base: u32,
     endpoints: Vec<Endpoint>,
@@ -77,7 +78,7 @@ impl Guest {
             endpoint_id: String::new(),
         };
         let (id, endpoints) = (ContainerId::random(), vec![endpoint]);
-        Self { id, uid_base, endpoints, dns: DnsSettings::default(), sysctls: BTreeMap::new() }
+        Self { id, name: "test", uid_base, endpoints, dns: DnsSettings::default(), sysctls: BTreeMap::new() }
     }
 
     fn internal(mut self) -> Self {
@@ -94,7 +95,7 @@ impl Guest {
             tenant: TenantId::random(),
             uid_base: self.uid_base,
             container: &self.id,
-            name: "test",
+            name: self.name,
             endpoints: &self.endpoints,
             dns: &self.dns,
             sysctls: &self.sysctls,
@@ -209,9 +210,9 @@ fn a_container_speaks_with_its_own_address_only() {
 fn dns_knows_the_network_and_forwards_the_rest() {
     on_a_host(async |world| {
         let plane = plane(&world).await;
-        let (one, two, other) = (Guest::new(FIRST, 1001, 2), Guest::new(FIRST, 1001, 3), Guest::new(SECOND, 1002, 3));
+        let (one, other) = (Guest::new(FIRST, 1001, 2), Guest::new(SECOND, 1002, 3));
+        let two = Guest { name: "web", ..Guest::new(FIRST, 1001, 3) };
         let (at, _, other_at) = (one.start(&plane).await, two.start(&plane).await, other.start(&plane).await);
-        plane.set_name(&two.id, "/web", &two.endpoints);
         for name in ["web.".to_owned(), "c3.".into(), "C3.bridge.".into(), format!("{}.", two.id.short())] {
             for tcp in [false, true] {
                 let asked = name.clone();
