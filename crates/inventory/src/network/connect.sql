@@ -23,10 +23,12 @@ WITH n AS MATERIALIZED (
         SELECT set_masklen(used.address + 1, 32) AS address
         FROM (
             SELECT e.address FROM endpoints e WHERE e.network_id = n.id
-            UNION ALL SELECT n.gateway UNION ALL SELECT set_masklen(network(n.range)::inet, 32)
+            UNION ALL SELECT n.gateway UNION ALL SELECT set_masklen(network(n.range)::inet, 32) - 1
+            UNION ALL SELECT a.value::inet FROM jsonb_each_text(n.auxiliary) a
         ) used
         WHERE $4 IS NULL AND probe.address IS NULL AND used.address + 1 <> n.gateway
-          AND set_masklen(used.address + 1, 32) << n.range
+          AND set_masklen(used.address + 1, 32) <<= n.range
+          AND used.address + 1 > set_masklen(network(n.subnet)::inet, 32)
           AND used.address + 1 < set_masklen(broadcast(n.subnet)::inet, 32)
           AND NOT n.auxiliary @? format('$.* ? (@ == "%s")', host(used.address + 1))::jsonpath
           AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = n.id AND e.address = used.address + 1)

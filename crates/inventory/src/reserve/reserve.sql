@@ -37,15 +37,17 @@ WITH t AS MATERIALIZED (
           AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = p.address OFFSET 0)
         LIMIT 1
     ) probe ON true
-    -- A full network: any address behind a used one (the range's own is the first of all).
+    -- A full network: any address behind one that cannot be had; the range's first is behind the one before the range.
     LEFT JOIN LATERAL (
         SELECT set_masklen(used.address + 1, 32) AS address
         FROM (
             SELECT e.address FROM endpoints e WHERE e.network_id = w.network_id
-            UNION ALL SELECT w.gateway UNION ALL SELECT set_masklen(network(w.range)::inet, 32)
+            UNION ALL SELECT w.gateway UNION ALL SELECT set_masklen(network(w.range)::inet, 32) - 1
+            UNION ALL SELECT a.value::inet FROM jsonb_each_text(w.auxiliary) a
         ) used
         WHERE w.wanted IS NULL AND probe.address IS NULL AND used.address + 1 <> w.gateway
-          AND set_masklen(used.address + 1, 32) << w.range
+          AND set_masklen(used.address + 1, 32) <<= w.range
+          AND used.address + 1 > set_masklen(network(w.subnet)::inet, 32)
           AND NOT w.auxiliary @? format('$.* ? (@ == "%s")', host(used.address + 1))::jsonpath
           AND used.address + 1 < set_masklen(broadcast(w.subnet)::inet, 32)
           AND NOT EXISTS (SELECT FROM endpoints e WHERE e.network_id = w.network_id AND e.address = used.address + 1)
