@@ -20,6 +20,7 @@ mod measure;
 mod memory;
 mod network;
 mod options;
+mod ports;
 mod push;
 mod python;
 mod run;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{Digest, Endpoint, Error, Happening, Observation, Result, Status};
+use domain::{Digest, Endpoint, Error, Happening, HostPort, Observation, Result, Status};
 
 use super::{
     Container, Engine,
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     async fn sandbox(&self, container: &Container) -> Result<Sandbox> {
-        self.network.sandbox(&sandbox_request(container, &container.endpoints())).await
+        self.network.sandbox(&sandbox_request(container, &container.endpoints(), &container.state().ports)).await
     }
 
     /// The root file system as the tenant sees it; and its user, unless the record's spec has it already.
@@ -276,7 +276,11 @@ impl Engine {
 }
 
 /// What the network plane must know of it; it takes only the sysctls of the network namespace.
-pub(super) fn sandbox_request<'a>(container: &'a Container, endpoints: &'a [Endpoint]) -> SandboxRequest<'a> {
+pub(super) fn sandbox_request<'a>(
+    container: &'a Container,
+    endpoints: &'a [Endpoint],
+    published: &'a [HostPort],
+) -> SandboxRequest<'a> {
     let accepted = &container.accepted;
     SandboxRequest {
         tenant: accepted.tenant,
@@ -284,6 +288,7 @@ pub(super) fn sandbox_request<'a>(container: &'a Container, endpoints: &'a [Endp
         container: &accepted.id,
         name: &accepted.name,
         endpoints,
+        published,
         dns: &accepted.spec.dns,
         sysctls: &accepted.spec.sysctls,
     }

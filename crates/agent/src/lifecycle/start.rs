@@ -3,15 +3,16 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use chrono::Utc;
-use domain::{ContainerId, Error, Result, Signal, Status, TenantId};
+use domain::{ContainerId, Error, HostPort, Result, Signal, Status, TenantId};
 
 use super::{Container, Done, Engine, container::Turn};
 
 impl Engine {
-    pub async fn start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId) -> Result<Done> {
+    /// `ports` of this host will lead to it.
+    pub async fn start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId, ports: Vec<HostPort>) -> Result<Done> {
         let container = self.find(tenant, id)?;
         let mut turn = container.turn.lock().await;
-        self.start_in_turn(&container, &mut turn).await
+        self.start_in_turn(&container, &mut turn, ports).await
     }
 
     /// Stops it if it runs, and starts it.
@@ -21,6 +22,7 @@ impl Engine {
         id: &ContainerId,
         signal: Option<Signal>,
         timeout_s: Option<i32>,
+        ports: Vec<HostPort>,
     ) -> Result<Done> {
         let container = self.find(tenant, id)?;
         container.restarting_by_hand.store(true, Ordering::Release);
@@ -28,7 +30,7 @@ impl Engine {
         let restarted = match stopped {
             Ok(_) => {
                 let mut turn = container.turn.lock().await;
-                self.start_in_turn(&container, &mut turn).await.map(|_| {
+                self.start_in_turn(&container, &mut turn, ports).await.map(|_| {
                     let observation = container.change(|state| state.happened(Utc::now(), "restart", []));
                     self.reports.container(observation.clone());
                     Done::now(observation)
@@ -40,7 +42,12 @@ impl Engine {
         restarted
     }
 
-    async fn start_in_turn(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Done> {
+    async fn start_in_turn(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        turn: &mut Turn,
+        ports: Vec<HostPort>,
+    ) -> Result<Done> {
         let state = container.state();
         match state.status() {
             _ if state.observation.removed => {
@@ -57,6 +64,7 @@ impl Engine {
         container.change(|state| {
             state.wanted = true;
             state.observation.restart_count = 0;
+            state.ports = ports;
         });
         match self.launch(container, turn).await {
             Ok(observation) => Ok(Done::now(observation)),

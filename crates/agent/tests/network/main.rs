@@ -97,6 +97,7 @@ impl Guest {
             container: &self.id,
             name: self.name,
             endpoints: &self.endpoints,
+            published: &[],
             dns: &self.dns,
             sysctls: &self.sysctls,
         }

@@ -153,13 +153,11 @@ impl Draft<'_> {
             id: self.wanted.id,
             name: self.name,
             default_log: LogDriver::JsonFile,
-            reserved_ports: &[],
+            // The Docker API answers there, at each tenant's address.
+            reserved_ports: &[self.app.config.listen.port()],
             volumes_from: self.wanted.volumes_from,
         };
         let accepted = policy::create(&context, body)?;
-        if !accepted.ports.is_empty() {
-            return Err(Error::unsupported("HostConfig.PortBindings: published ports are not supported yet"));
-        }
         for volume in &accepted.volumes {
             check_offered(&self.app.inventory, volume).await?;
         }

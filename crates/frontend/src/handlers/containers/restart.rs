@@ -3,7 +3,7 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::{stop::Wish, verb::Target};
+use super::{ports::Ports, stop::Wish, verb::Target};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -20,7 +20,10 @@ pub(crate) async fn restart(
 ) -> Answer {
     let wish = Wish::of(&params)?;
     let target = Target::find(&app, &caller, &id).await?;
-    let reply = target.agent.clone().restart(wish.request(&target)).await?.into_inner();
-    target.store(reply).await?;
+    let ports = Ports::take(&target).await?;
+    let request = wish.request(&target, ports.of_host.clone());
+    let (restarted, ()) = tokio::join!(async { target.agent.clone().restart(request).await }, ports.announce(&app));
+    target.store(restarted?.into_inner()).await?;
+    ports.keep(&target).await?;
     Ok(json::empty(StatusCode::NO_CONTENT))
 }

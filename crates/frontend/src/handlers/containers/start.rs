@@ -10,6 +10,7 @@ use rpc::v1;
 
 use super::{
     announce::announce,
+    ports::Ports,
     verb::{DEADLINE, Target, within},
 };
 use crate::{
@@ -30,18 +31,28 @@ pub(crate) async fn start(
 ) -> Answer {
     check(&params, &headers)?;
     let target = Target::find(&app, &caller, &id).await?;
-    let request = v1::StartRequest { container: Some(target.key.clone()) };
+    let ports = Ports::take(&target).await?;
+    let request = v1::StartRequest { container: Some(target.key.clone()), ports: ports.of_host.clone() };
     // Whoever hears that the container runs must be able to reach it from every host.
-    let (started, ()) = tokio::join!(
+    let (started, (), ()) = tokio::join!(
         async { target.agent.clone().start(within(DEADLINE, request)).await },
         announce(&app, &target, &target.container.endpoints),
+        ports.announce(&app),
     );
     match started {
-        Ok(reply) => Ok(json::empty(match target.store(reply.into_inner()).await?.0 {
-            v1::Outcome::Already => StatusCode::NOT_MODIFIED,
-            v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,
-        })),
+        Ok(reply) => {
+            let outcome = target.store(reply.into_inner()).await?.0;
+            ports.keep(&target).await?;
+            Ok(json::empty(match outcome {
+                v1::Outcome::Already => StatusCode::NOT_MODIFIED,
+                v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,
+            }))
+        }
         Err(status) => {
+            // A start that may still succeed keeps them until its host tells.
+            if !matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Unavailable) {
+                ports.give_back(&target).await?;
+            }
             store_failure(&target).await;
             Err(status.into())
         }
