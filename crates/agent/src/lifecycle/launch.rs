@@ -211,8 +211,8 @@ impl Engine {
         debug_assert!(turn.run.is_none(), "one task at a time");
         let spec = &container.accepted.spec;
         let paths = container.paths();
-        let terminal = spec.process.tty;
-        let mut new = NewTask { id: container.id(), rootfs, terminal, ..Default::default() };
+        let (terminal, io_owner) = (spec.process.tty, container.accepted.uid_base);
+        let mut new = NewTask { id: container.id(), rootfs, terminal, io_owner, ..Default::default() };
         // Kept until the shim has opened the FIFOs.
         let mut _logger = None;
         if spec.stdin_open {
@@ -224,7 +224,7 @@ impl Engine {
             new.stderr = logger.stderr.to_string_lossy().into_owned();
             _logger = Some(logger);
         } else {
-            new.stdout = stdio::log_uri(&self.config.helpers, &paths, &spec.log, terminal);
+            new.stdout = stdio::log_uri(&self.config.helpers, &paths, &spec.log, terminal, io_owner);
             new.stderr = if terminal { String::new() } else { new.stdout.clone() };
         }
         let _slot = self.slots.acquire().await;
