@@ -33,6 +33,8 @@ pub(crate) async fn copy(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
 async fn burst(from: &TcpStream, to: &TcpStream) -> io::Result<bool> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     loop {
+        // A peer that never pauses must not keep the thread from other connections.
+        tokio::task::consume_budget().await;
         match from.try_io(Interest::READABLE, || moved(from, &writer, CHUNK)) {
             Ok(0) => return Ok(false),
             Ok(held) => drain(&reader, to, held).await?,
