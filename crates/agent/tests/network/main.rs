@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
 
 mod names;
+mod published;
 mod world;
 
 use std::{
