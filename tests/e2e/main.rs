@@ -23,6 +23,7 @@ mod options;
 mod ports;
 mod push;
 mod python;
+mod rename;
 mod run;
 mod streams;
 mod survive;

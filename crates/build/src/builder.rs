@@ -256,7 +256,7 @@ impl<H: Hands> Builder<'_, H> {
     }
 
     pub(crate) fn variables(&self) -> Stages<'_> {
-        Stages { env: self.image.env(), arguments: &self.arguments }
+        Stages::of(&self.image, &self.arguments)
     }
 }
 
@@ -264,6 +264,12 @@ impl<H: Hands> Builder<'_, H> {
 pub(crate) struct Stages<'a> {
     env: Vec<String>,
     arguments: &'a Arguments,
+}
+
+impl<'a> Stages<'a> {
+    pub(crate) fn of(image: &Image, arguments: &'a Arguments) -> Self {
+        Self { env: image.env(), arguments }
+    }
 }
 
 impl Variables for Stages<'_> {

@@ -21,7 +21,7 @@ use super::{
     router::Router,
     routers::Routers,
     sandbox::{self, Live, State},
-    source::Source,
+    source::{Listing, Source},
     spare::{Pool, Spare},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub struct SandboxRequest<'a> {
     /// First host id of the tenant's range.
     pub uid_base: u32,
     pub container: &'a ContainerId,
-    /// Docker name, which DNS answers.
+    /// Docker name that it was made with; DNS answers it unless a list knows another one.
     pub name: &'a str,
     /// None at all: loopback only, and no DNS.
     pub endpoints: &'a [Endpoint],
@@ -206,10 +206,10 @@ impl Plane {
         present.into_iter().map(|vni| (vni, self.peers.generation(vni))).collect()
     }
 
-    /// Makes `peers` the containers of the network `vni` on other hosts. A network that is not on this host: nothing.
-    pub async fn set_peers(&self, vni: u32, name: &str, generation: u64, peers: Vec<Peer>) -> Result<()> {
-        let Some(router) = self.routers.find(vni).await else { return Ok(()) };
-        self.peers.list(vni, name, generation, peers);
+    /// Makes what is listed the containers of the network. A network that is not on this host: nothing.
+    pub async fn set_peers(&self, listing: Listing) -> Result<()> {
+        let Some(router) = self.routers.find(listing.vni).await else { return Ok(()) };
+        self.peers.list(listing);
         self.peers.apply(&self.host, &router, &self.names).await
     }
 
@@ -290,7 +290,7 @@ impl Plane {
     /// DNS follows the networks.
     fn changed(&self, request: &SandboxRequest<'_>, ports: Vec<Port>, netns: &Netns) -> Result<()> {
         let scope = Arc::new(self.scope(request, netns)?);
-        self.names.insert(request.container, Some(request.name), request.endpoints);
+        self.name(request);
         if let Some(live) = self.lock().get_mut(request.container) {
             live.ports = ports;
             if let Some((_, shared)) = &live.dns {
@@ -357,6 +357,14 @@ impl Plane {
         self.peers.apply(&self.host, router, &self.names).await
     }
 
+    /// The container may have been renamed since it was made: the lists know.
+    fn name(&self, request: &SandboxRequest<'_>) {
+        self.names.insert(request.container, request.name, request.endpoints);
+        for endpoint in request.endpoints {
+            self.peers.correct(&self.names, endpoint.vni, request.container);
+        }
+    }
+
     /// The last step: names and DNS.
     fn go_live(
         &self,
@@ -369,7 +377,7 @@ impl Plane {
         let resolver = Resolver { names: self.names.clone(), scope: scope.clone() };
         // A container of no network may be connected to one later; without any it gets no answers.
         let dns = Some((dns::Server::start(sockets, resolver)?, scope));
-        self.names.insert(request.container, Some(request.name), request.endpoints);
+        self.name(request);
         self.lock().insert(request.container.clone(), Live { ports, dns });
         Ok(self.paths(request.container))
     }
