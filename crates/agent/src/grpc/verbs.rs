@@ -31,7 +31,11 @@ impl Agent for Service {
     async fn start(&self, request: Request<v1::StartRequest>) -> Answer<v1::VerbReply> {
         self.verb(request, |engine, m| async move {
             let (tenant, id) = rpc::tenant_and_container(m.container)?;
-            engine.start(tenant, &id, host_ports(m.ports)?).await.map(reply)
+            match m.refused.is_empty() {
+                true => engine.start(tenant, &id, host_ports(m.ports)?).await,
+                false => engine.refuse_start(tenant, &id, m.refused).await,
+            }
+            .map(reply)
         })
         .await
     }

@@ -33,6 +33,9 @@ pub(super) struct AccountsCache(Mutex<HashMap<Digest, Arc<Accounts>>>);
 /// Images whose accounts are kept.
 const ACCOUNTS_MAX: usize = 256;
 
+/// Exit code of a container that could not be started for a reason of the host's.
+pub(super) const CANNOT_START: i32 = 128;
+
 /// A failed start, as dockerd tells it.
 struct Failure {
     exit_code: i32,
@@ -42,7 +45,7 @@ struct Failure {
 impl From<Error> for Failure {
     /// dockerd's code for a start that failed for a reason of the host's.
     fn from(error: Error) -> Self {
-        Self { exit_code: 128, error }
+        Self { exit_code: CANNOT_START, error }
     }
 }
 
@@ -57,18 +60,22 @@ impl Engine {
             }
             Err(failure) => {
                 self.undo(container, turn).await;
-                let observation = container.change(|state| {
-                    state.wanted = false;
-                    state.observation.exit_code = failure.exit_code;
-                    state.observation.error = failure.error.to_string();
-                    // It was plugged in and out, as dockerd tells it.
-                    state.happened(Utc::now(), Happening::CONNECT, []);
-                    state.happened(Utc::now(), Happening::DISCONNECT, []);
-                });
-                self.reports.container(observation);
+                self.record_failure(container, failure.exit_code, &failure.error);
                 Err(failure.error)
             }
         }
+    }
+
+    pub(super) fn record_failure(&self, container: &Container, exit_code: i32, error: &Error) {
+        let observation = container.change(|state| {
+            state.wanted = false;
+            state.observation.exit_code = exit_code;
+            state.observation.error = error.to_string();
+            // It was plugged in and out, as dockerd tells it.
+            state.happened(Utc::now(), Happening::CONNECT, []);
+            state.happened(Utc::now(), Happening::DISCONNECT, []);
+        });
+        self.reports.container(observation);
     }
 
     async fn run(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Observation, Failure> {

@@ -15,6 +15,19 @@ impl Engine {
         self.start_in_turn(&container, &mut turn, ports).await
     }
 
+    /// What the start needs could not be had: it has failed, as one that failed here.
+    pub async fn refuse_start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId, why: String) -> Result<Done> {
+        let container = self.find(tenant, id)?;
+        let mut turn = container.turn.lock().await;
+        if let Some(already) = startable(&container)? {
+            return Ok(already);
+        }
+        let error = Error::conflict(why);
+        self.record_failure(&container, CANNOT_START, &error);
+        self.start_failed(&container, &mut turn).await;
+        Err(error)
+    }
+
     /// Stops it if it runs, and starts it.
     pub async fn restart(
         self: &Arc<Self>,
@@ -48,17 +61,8 @@ impl Engine {
         turn: &mut Turn,
         ports: Vec<HostPort>,
     ) -> Result<Done> {
-        let state = container.state();
-        match state.status() {
-            _ if state.observation.removed => {
-                return Err(Error::not_found(domain::Kind::Container, container.id()));
-            }
-            Status::Running | Status::Restarting => return Ok(Done::already(state.observation)),
-            Status::Paused => return Err(Error::conflict("cannot start a paused container, try unpause instead")),
-            Status::Removing | Status::Dead => {
-                return Err(Error::conflict("container is marked for removal and cannot be started"));
-            }
-            Status::Created | Status::Exited => {}
+        if let Some(already) = startable(container)? {
+            return Ok(already);
         }
         turn.backoff.reset();
         container.change(|state| {
@@ -84,5 +88,19 @@ impl Engine {
         } else {
             self.store_later(container);
         }
+    }
+}
+
+/// None: a start may begin. Some: it runs already.
+fn startable(container: &Container) -> Result<Option<Done>> {
+    let state = container.state();
+    match state.status() {
+        _ if state.observation.removed => Err(Error::not_found(domain::Kind::Container, container.id())),
+        Status::Running | Status::Restarting => Ok(Some(Done::already(state.observation))),
+        Status::Paused => Err(Error::conflict("cannot start a paused container, try unpause instead")),
+        Status::Removing | Status::Dead => {
+            Err(Error::conflict("container is marked for removal and cannot be started"))
+        }
+        Status::Created | Status::Exited => Ok(None),
     }
 }

@@ -45,7 +45,6 @@ const STARTED: &str = "UPDATE published_ports SET starting = false WHERE tenant_
 const RELEASE_IF_OVER: &str = "DELETE FROM published_ports p USING containers c
     WHERE p.tenant_id = $1 AND p.container_id = $2 AND c.tenant_id = $1 AND c.id = $2
       AND c.status NOT IN ('running', 'paused', 'restarting')";
-const RELEASE: &str = "DELETE FROM published_ports WHERE tenant_id = $1 AND container_id = $2";
 
 /// What is published of a container, and what edges must hear.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +72,7 @@ impl TenantView {
         }
     }
 
-    /// The start that took them is over: from now on the end of the run releases them. It may have come already.
+    /// The start that took them is over: of a container that does not run they are released, else by the end of the run.
     pub async fn published(&self, container: &Container) -> Result<()> {
         failure::retrying("keep published ports", || self.try_settle(container)).await
     }
@@ -85,12 +84,6 @@ impl TenantView {
             sqlx::query(statement).bind(self.id.0).bind(container.id.as_str()).execute(&mut *tx).await?;
         }
         tx.commit().await
-    }
-
-    /// Of a container that did not start.
-    pub async fn unpublish(&self, container: &Container) -> Result<()> {
-        let query = || sqlx::query(RELEASE).bind(self.id.0).bind(container.id.as_str()).execute(&self.pool);
-        failure::retrying("release ports", query).await.map(drop)
     }
 
     async fn try_publish(&self, container: &Container) -> sqlx::Result<Outcome> {

@@ -112,7 +112,7 @@ async fn an_end_that_is_told_late_does_not_release_the_next_run_s(pg: PgPool) {
     view.published(&web).await.unwrap();
     assert_eq!(shown(&view, "web").await, [0u16; 0]);
     view.publish(&web).await.unwrap();
-    view.unpublish(&web).await.unwrap();
+    view.published(&web).await.unwrap();
     assert_eq!(shown(&view, "web").await, [0u16; 0]);
 }
 

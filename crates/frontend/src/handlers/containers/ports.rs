@@ -36,18 +36,10 @@ impl Ports {
         Ok(Self { of_host: of_host.collect(), address: Some(publication.address) })
     }
 
-    /// The container runs, and its end will release them.
-    pub(super) async fn keep(&self, target: &Target) -> Result<()> {
+    /// The start is over, and its outcome stored. Of a container that runs, its end will release them.
+    pub(super) async fn settle(&self, target: &Target) -> Result<()> {
         match self.address {
             Some(_) => persist(|| target.rows.published(&target.container)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// The container does not run.
-    pub(super) async fn give_back(&self, target: &Target) -> Result<()> {
-        match self.address {
-            Some(_) => target.rows.unpublish(&target.container).await,
             None => Ok(()),
         }
     }

@@ -23,7 +23,11 @@ pub(crate) async fn restart(
     let ports = Ports::take(&target).await?;
     let request = wish.request(&target, ports.of_host.clone());
     let (restarted, ()) = tokio::join!(async { target.agent.clone().restart(request).await }, ports.announce(&app));
-    target.store(restarted?.into_inner()).await?;
-    ports.keep(&target).await?;
+    let stored = match restarted {
+        Ok(reply) => target.store(reply.into_inner()).await.map(drop),
+        Err(status) => Err(rpc::status::from_status(status)),
+    };
+    ports.settle(&target).await?;
+    stored?;
     Ok(json::empty(StatusCode::NO_CONTENT))
 }
