@@ -24,6 +24,7 @@ mod ports;
 mod push;
 mod python;
 mod run;
+mod sdk;
 mod streams;
 mod survive;
 mod system;
