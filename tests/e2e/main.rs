@@ -7,6 +7,7 @@ mod bad_input;
 mod build;
 mod commit;
 mod connections;
+mod context;
 mod disconnects;
 mod events;
 mod exec;
