@@ -216,6 +216,7 @@ mod tests {
             ("0:5", &[], user(0, 5, &[5])),
             ("1234:4321", &["wheel", "4321"], user(1234, 4321, &[10, 4321])),
             ("nobody:users", &["wheel", "5"], user(65534, 100, &[5, 10, 100])),
+            ("nobody", &["users", "5"], user(65534, 65533, &[5, 10, 100, 65533])),
             ("1000", &[], user(1000, 0, &[0])),
         ] {
             let more: Vec<String> = more.iter().map(|m: &&str| (*m).to_owned()).collect();
