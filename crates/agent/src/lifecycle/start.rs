@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use chrono::Utc;
 use domain::{ContainerId, Error, HostPort, Result, Signal, Status, TenantId};
 
-use super::{Container, Done, Engine, container::Turn};
+use super::{Container, Done, Engine, container::Turn, launch::CANNOT_START};
 
 impl Engine {
     /// `ports` of this host will lead to it.

@@ -61,6 +61,8 @@ fn read(text: &str) -> Result<(Vec<Instruction>, char)> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn applied(start: Value, changes: &[&str]) -> Result<Value> {

@@ -35,7 +35,8 @@ pub(crate) async fn start(
         Ok(ports) => ports,
         Err(error) => return refused(&target, error).await,
     };
-    let request = v1::StartRequest { container: Some(target.key.clone()), ports: ports.of_host.clone() };
+    let request =
+        v1::StartRequest { container: Some(target.key.clone()), ports: ports.of_host.clone(), refused: String::new() };
     // Whoever hears that the container runs must be able to reach it from every host.
     let (started, (), ()) = tokio::join!(
         async { target.agent.clone().start(within(DEADLINE, request)).await },
