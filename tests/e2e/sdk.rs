@@ -175,8 +175,8 @@ k = c.containers.run(
     restart_policy={"Name": "on-failure", "MaximumRetryCount": 3}, stop_signal="SIGKILL", detach=True,
     healthcheck={"test": ["CMD", "true"], "interval": 10**9})
 host = k.attrs["HostConfig"]
-print(k.name, k.labels, k.image.tags, host["Memory"], host["NanoCpus"], host["PidsLimit"], host["RestartPolicy"])
-print(k.attrs["Config"]["Healthcheck"], k.attrs["Config"]["StopSignal"])
+print(k.name, k.labels, k.image.tags, host["Memory"], host["NanoCpus"], host["PidsLimit"], sorted(host["RestartPolicy"].values(), key=str))
+print(sorted(k.attrs["Config"]["Healthcheck"].items()), k.attrs["Config"]["StopSignal"])
 print([x.name for x in c.containers.list(filters={"label": "role=web"})])
 k.stop(); k.reload(); print(k.status, k.attrs["State"]["ExitCode"])
 lines = c.containers.run("busybox", ["sh", "-c", "echo one; sleep 0.5; echo two >&2"], stderr=True, stream=True, remove=True)
@@ -193,8 +193,8 @@ except docker.errors.APIError as e: print(e.status_code)
 print([x.name for x in c.containers.list(all=True)])
 "#;
     let expected = "['1 two words', '1000', '1001 1002', '/var', 'own', '1', '100', '16384', 'wrote', '1', '']\n\
-        kept {'role': 'web'} ['busybox:latest'] 67108864 500000000 50 {'Name': 'on-failure', 'MaximumRetryCount': 3}\n\
-        {'Test': ['CMD', 'true'], 'Interval': 1000000000} SIGKILL\n['kept']\nexited 137\n[b'one\\n', b'two\\n']\n\
+        kept {'role': 'web'} ['busybox:latest'] 67108864 500000000 50 [3, 'on-failure']\n\
+        [('Interval', 1000000000), ('Test', ['CMD', 'true'])] SIGKILL\n['kept']\nexited 137\n[b'one\\n', b'two\\n']\n\
         3 b'err\\n'\ngone\n403\n['kept']\n";
     assert_eq!(python(&t, script), expected);
 }
