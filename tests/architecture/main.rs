@@ -18,12 +18,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("frontend", &["domain", "docker-api", "policy", "rpc", "inventory", "identity", "images", "bootstrap", "build"]),
     ("scheduler", &["domain", "rpc", "inventory", "bootstrap"]),
     ("agent", &["domain", "docker-api", "policy", "rpc", "bootstrap"]),
+    ("edge", &["domain", "rpc", "bootstrap"]),
     // The helpers that run beside containers: the standard library and libc, nothing else.
     ("logger", &[]),
     ("enter", &[]),
     (
         "wharfinger",
-        &["domain", "rpc", "inventory", "identity", "images", "bootstrap", "frontend", "scheduler", "agent"],
+        &["domain", "rpc", "inventory", "identity", "images", "bootstrap", "frontend", "scheduler", "agent", "edge"],
     ),
     // `tests/parsers` calls readers directly; the tests from outside use none of them.
     ("e2e", &["domain", "docker-api", "policy", "images", "build"]),

@@ -8,39 +8,39 @@ use std::{
 use crate::system::{Done, Tenant, eventually, registry};
 
 /// A context in a directory of its own.
-struct Context {
+pub(crate) struct Context {
     dir: tempfile::TempDir,
 }
 
 impl Context {
-    fn new(dockerfile: &str) -> Self {
+    pub(crate) fn new(dockerfile: &str) -> Self {
         let context = Self { dir: tempfile::tempdir().expect("directory") };
         context.put("Dockerfile", dockerfile)
     }
 
-    fn put(self, name: &str, content: &str) -> Self {
+    pub(crate) fn put(self, name: &str, content: &str) -> Self {
         let path = self.dir.path().join(name);
         std::fs::create_dir_all(path.parent().expect("parent")).expect("directories");
         std::fs::write(path, content).expect("file");
         self
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    fn build(&self, t: &Tenant, options: &str) -> Done {
+    pub(crate) fn build(&self, t: &Tenant, options: &str) -> Done {
         t.shell(&format!("DOCKER_BUILDKIT=0 docker build {options} {} 2>&1", self.path().display()))
     }
 }
 
 /// Of a build from standard input.
-fn build(t: &Tenant, dockerfile: &str, options: &str) -> Done {
+pub(crate) fn build(t: &Tenant, dockerfile: &str, options: &str) -> Done {
     Context::new(dockerfile).build(t, options)
 }
 
 #[track_caller]
-fn has(text: &str, parts: &[&str]) {
+pub(crate) fn has(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }

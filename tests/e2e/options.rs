@@ -176,3 +176,31 @@ fn stop_signal_and_timeout_are_the_containers_own() {
     assert!(begun.elapsed().as_secs() < 8, "its own timeout of 1 s");
     assert_eq!(t.inspect("short")["State"]["ExitCode"], 137);
 }
+
+#[test]
+fn added_groups_are_the_containers_and_of_every_exec_in_it() {
+    let t = Tenant::new("opt");
+    let groups = |options: &[&str]| t.docker(&[&["run", "--rm"][..], options, &["busybox", "id", "-G"]].concat()).ok();
+    // The image has root in wheel (10).
+    assert_eq!(groups(&["--group-add", "1002"]), "0 10 1002\n");
+    assert_eq!(groups(&["-u", "nobody", "--group-add", "wheel", "--group-add", "1002"]), "65534 10 1002\n");
+    assert_eq!(groups(&["-u", "nobody:wheel", "--group-add", "wheel"]), "10\n");
+    t.docker(&["run", "--rm", "--group-add", "nosuch", "busybox", "id"]).fails_with(125, "nable to find group nosuch");
+
+    let options = ["run", "-d", "--name", "box", "-u", "1000:1001", "--group-add", "1002", "--group-add", "wheel"];
+    t.docker(&[&options[..], &["busybox", "sleep", "1000"]].concat()).ok();
+    assert_eq!(t.inspect("box")["HostConfig"]["GroupAdd"], serde_json::json!(["1002", "wheel"]));
+    let exec = |options: &[&str], command: &[&str]| t.docker(&[&["exec"][..], options, &["box"], command].concat());
+    let id = |options: &[&str]| exec(options, &["id", "-G"]).ok();
+    assert_eq!(id(&[]), "1001 10 1002\n");
+    assert_eq!(id(&["-u", "nobody"]), "65534 10 1002\n");
+    assert_eq!(id(&["-u", "root"]), "0 10 1002\n");
+    assert_eq!(id(&["-u", "2000:2001"]), "2001 10 1002\n");
+    // `id` names the primary group anyway; the kernel must have it among the others too.
+    let status = exec(&["-u", "nobody"], &["grep", "Groups", "/proc/self/status"]).ok();
+    assert_eq!(status.split_whitespace().collect::<Vec<_>>(), ["Groups:", "10", "1002", "65534"]);
+    // With the user's own groups, as the container's file has them now, unless a group is named.
+    exec(&["-u", "root"], &["sh", "-c", "echo team:x:1500:nobody >>/etc/group"]).ok();
+    assert_eq!(id(&["-u", "nobody"]), "65534 10 1002 1500\n");
+    assert_eq!(id(&["-u", "nobody:team"]), "1500 10 1002\n");
+}

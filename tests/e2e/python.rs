@@ -4,7 +4,7 @@ use crate::system::Tenant;
 
 const HEAD: &str = "import docker\nc = docker.from_env(timeout=60)\n";
 
-fn python(t: &Tenant, script: &str) -> String {
+pub(crate) fn python(t: &Tenant, script: &str) -> String {
     t.python(&format!("{HEAD}{script}")).ok()
 }
 

@@ -45,6 +45,26 @@ fn binary_output_arrives_whole() {
     assert_eq!(sums[0], sums[1]);
 }
 
+/// As images do that link their log files to `/dev/stdout`, and Compose applications that write to another process's.
+#[test]
+fn the_output_can_be_opened_by_its_path() {
+    let t = Tenant::new("run");
+    let script = "echo out >/dev/stdout; echo err >/dev/stderr";
+    for options in [&["--rm"][..], &["--rm", "-i"], &["--rm", "-u", "1000"], &["--rm", "-i", "-u", "1000:2000"]] {
+        let done = t.docker(&[&["run"], options, &["busybox", "sh", "-c", script]].concat());
+        assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, "out\n", "err\n"), "{options:?}");
+    }
+    t.docker(&["run", "-d", "--name", "first", "busybox", "sleep", "1000"]).ok();
+    for options in [&[][..], &["-i"], &["-u", "1000"]] {
+        let done = t.docker(&[&["exec"], options, &["first", "sh", "-c", script]].concat());
+        assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, "out\n", "err\n"), "{options:?}");
+    }
+    t.docker(&["exec", "first", "sh", "-c", "echo from an exec >/proc/1/fd/1"]).ok();
+    eventually(5, "the line is in the log", || t.docker(&["logs", "first"]).ok() == "from an exec\n");
+    // Another user's are as closed as anywhere.
+    t.docker(&["exec", "-u", "1000", "first", "sh", "-c", "echo no >/proc/1/fd/1"]).fails_with(1, "Permission denied");
+}
+
 #[test]
 fn a_terminal_has_the_size_of_the_client() {
     let t = Tenant::new("run");

@@ -1,6 +1,6 @@
 //! Where the containers of this host's networks are elsewhere, as the schedulers tell it.
 
-use domain::{Error, HostId, Result};
+use domain::{ContainerId, Error, HostId, Result};
 use rpc::{Channels, v1};
 
 use crate::network::{Listing, Peer, Source, parse_mac};
@@ -28,12 +28,20 @@ impl Source for Schedulers {
     }
 }
 
-/// Without the containers of `host` itself.
+/// The containers of `host` itself are no peers: of them the list tells only the names.
 pub(crate) fn listing(from: v1::NetworkPeers, host: HostId) -> Result<Listing> {
     let v1::NetworkPeers { vni, name, generation, peers } = from;
-    let own = host.to_string();
-    let peers = peers.into_iter().filter(|p| p.host_id != own).map(peer).collect::<Result<_>>()?;
-    Ok(Listing { vni, name, generation, peers })
+    let here = host.to_string();
+    let (own, peers): (Vec<_>, Vec<_>) = peers.into_iter().partition(|p| p.host_id == here);
+    let peers = peers.into_iter().map(peer).collect::<Result<_>>()?;
+    let own = own.into_iter().filter_map(called).collect::<Result<_>>()?;
+    Ok(Listing { vni, name, generation, peers, own })
+}
+
+/// The first of the names is the container's own.
+fn called(from: v1::Peer) -> Option<Result<(ContainerId, String)>> {
+    let name = from.names.into_iter().next()?;
+    Some(from.container_id.parse().map(|id| (id, name)))
 }
 
 fn peer(from: v1::Peer) -> Result<Peer> {

@@ -20,6 +20,7 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 pub(crate) struct User {
     pub uid: u32,
     pub gid: u32,
+    /// The supplementary ones, with the primary one among them.
     pub groups: Vec<u32>,
 }
 
@@ -70,16 +71,15 @@ impl Accounts {
     /// `Invalid` in dockerd's words for a name that is in neither file.
     pub(crate) fn resolve(&self, user: &str, more: &[String]) -> Result<User> {
         let (user, group) = user.split_once(':').unwrap_or((user, ""));
-        let (name, uid, gid) = self.user(user)?;
-        let mut groups = Vec::new();
-        let gid = match group {
-            // Only without an explicit group does the user bring along those that list it.
-            "" => {
-                groups.extend(self.groups.iter().filter(|(_, _, m)| m.contains(&name)).map(|(_, gid, _)| *gid));
-                gid
-            }
-            group => self.group(group)?,
-        };
+        let (name, uid, own) = self.user(user)?;
+        let gid = if group.is_empty() { own } else { self.group(group)? };
+        // As in dockerd, the primary group too: a process that changes its group keeps what this one opens, and no file
+        // is closed to it that is closed to this group (CVE-2022-36109).
+        let mut groups = vec![gid];
+        // Only without an explicit group does the user bring along those that list it.
+        if group.is_empty() {
+            groups.extend(self.groups.iter().filter(|(_, _, m)| m.contains(&name)).map(|(_, gid, _)| *gid));
+        }
         for group in more {
             groups.push(self.group(group)?);
         }
@@ -208,13 +208,16 @@ mod tests {
     fn names_numbers_and_groups_resolve_as_in_docker() {
         let user = |uid, gid, groups: &[u32]| User { uid, gid, groups: groups.to_vec() };
         for (given, more, wanted) in [
-            ("", &[][..], user(0, 0, &[10])),
-            ("nobody", &[], user(65534, 65533, &[10])),
-            ("65534", &[], user(65534, 65533, &[10])),
-            ("1234", &[], user(1234, 0, &[])),
-            ("1234:4321", &[], user(1234, 4321, &[])),
-            ("nobody:users", &["wheel", "5"], user(65534, 100, &[5, 10])),
-            ("1000", &[], user(1000, 0, &[])),
+            ("", &[][..], user(0, 0, &[0, 10])),
+            ("nobody", &[], user(65534, 65533, &[10, 65533])),
+            ("65534", &[], user(65534, 65533, &[10, 65533])),
+            ("1234", &[], user(1234, 0, &[0])),
+            ("1234:4321", &[], user(1234, 4321, &[4321])),
+            ("0:5", &[], user(0, 5, &[5])),
+            ("1234:4321", &["wheel", "4321"], user(1234, 4321, &[10, 4321])),
+            ("nobody:users", &["wheel", "5"], user(65534, 100, &[5, 10, 100])),
+            ("nobody", &["users", "5"], user(65534, 65533, &[5, 10, 100, 65533])),
+            ("1000", &[], user(1000, 0, &[0])),
         ] {
             let more: Vec<String> = more.iter().map(|m: &&str| (*m).to_owned()).collect();
             assert_eq!(accounts().resolve(given, &more).expect(given), wanted, "{given}");

@@ -61,7 +61,7 @@ pub async fn build<H: Hands>(hands: &H, prepared: &Prepared) -> Result<Base, Fai
     };
     for reference in &request.cache_from {
         // As in dockerd, an image that is not there is no source, and no error; it is not pulled either.
-        if let Ok(base) = hands.image(reference, "", false).await {
+        if let Ok(base) = hands.present(reference).await {
             builder.sources.push(base);
         }
     }
@@ -211,7 +211,7 @@ impl<H: Hands> Builder<'_, H> {
                 |a: &Value, b: &Value| a["created_by"] == b["created_by"] && a["empty_layer"] == b["empty_layer"];
             let begins_so = theirs.len() > ours.len() && ours.iter().zip(theirs).all(|(a, b)| same(a, b));
             if !begins_so
-                || !other.layers.starts_with(&self.image.layers)
+                || !begin_alike(&self.image.layers, &other.layers)
                 || theirs[ours.len()]["created_by"] != created_by
             {
                 continue;
@@ -256,7 +256,7 @@ impl<H: Hands> Builder<'_, H> {
     }
 
     pub(crate) fn variables(&self) -> Stages<'_> {
-        Stages { env: self.image.env(), arguments: &self.arguments }
+        Stages::of(&self.image, &self.arguments)
     }
 }
 
@@ -266,6 +266,12 @@ pub(crate) struct Stages<'a> {
     arguments: &'a Arguments,
 }
 
+impl<'a> Stages<'a> {
+    pub(crate) fn of(image: &Image, arguments: &'a Arguments) -> Self {
+        Self { env: image.env(), arguments }
+    }
+}
+
 impl Variables for Stages<'_> {
     fn value(&self, name: &str) -> Option<String> {
         let pair = self.env.iter().filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
@@ -273,6 +279,31 @@ impl Variables for Stages<'_> {
     }
 }
 
+/// By what they hold: a layer that was pulled and the same one that was loaded may be stored in different forms.
+fn begin_alike(ours: &[Layer], theirs: &[Layer]) -> bool {
+    theirs.len() >= ours.len() && ours.iter().zip(theirs).all(|(a, b)| a.diff_id == b.diff_id)
+}
+
 pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_compared_by_what_they_hold() {
+        let layer = |stored: &str, plain: &str| Layer {
+            digest: Digest::of(stored.as_bytes()),
+            diff_id: Digest::of(plain.as_bytes()),
+            size_bytes: 1,
+            media_type: String::new(),
+        };
+        let ours = [layer("a, compressed", "a")];
+        assert!(begin_alike(&ours, &[layer("a", "a"), layer("b", "b")]));
+        assert!(begin_alike(&[], &ours));
+        assert!(!begin_alike(&ours, &[layer("b", "b"), layer("a", "a")]));
+        assert!(!begin_alike(&ours, &[]));
+    }
 }

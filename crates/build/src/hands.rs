@@ -41,6 +41,9 @@ pub trait Hands: Send + Sync {
     /// An image of the tenant, pulled where it is missing or `pull` asks for it. `platform` may be empty.
     async fn image(&self, reference: &str, platform: &str, pull: bool) -> Result<Base>;
 
+    /// An image of the tenant as it is; never pulled.
+    async fn present(&self, reference: &str) -> Result<Base>;
+
     /// What an equal step on the same parent gave before. `parent` None: `scratch`.
     async fn cached(&self, parent: Option<&Digest>, key: &Digest) -> Result<Option<Base>>;
 

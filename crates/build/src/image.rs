@@ -45,6 +45,11 @@ impl Image {
         image
     }
 
+    /// A config alone, which belongs to no image yet.
+    pub(crate) fn of(config: Map<String, Value>) -> Self {
+        Self { base: None, document: Map::new(), config, layers: Vec::new(), command_set: false }
+    }
+
     pub(crate) fn from(base: Base) -> Result<Self> {
         let unreadable = |e| Error::invalid(format!("invalid image config: {e}"));
         let mut document: Map<String, Value> = serde_json::from_slice(&base.config).map_err(unreadable)?;

@@ -13,6 +13,7 @@ mod content;
 mod copy;
 mod copying;
 pub mod dockerfile;
+mod edit;
 mod expand;
 mod hands;
 mod ignore;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Healthcheck, ImageRootfs, Resources, Signal};
+use crate::{Healthcheck, ImageRootfs, PortWish, Resources, Signal};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,9 @@ pub struct ContainerSpec {
     pub network: NetworkMode,
     pub dns: DnsSettings,
     pub extra_hosts: Vec<ExtraHost>,
+    /// Published at each start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortWish>,
     pub log: LogSpec,
     pub stop_signal: Signal,
     /// Seconds between the stop signal and SIGKILL; -1 waits for ever.

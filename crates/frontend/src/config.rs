@@ -11,6 +11,14 @@ use serde::Deserialize;
 pub struct Config {
     /// Where Docker clients connect.
     pub listen: SocketAddr,
+    /// Where edges hand on what they got at tenants' own addresses.
+    #[serde(default)]
+    pub proxied_listen: Option<SocketAddr>,
+    /// The authority that signs the certificates which clients see at those addresses.
+    #[serde(default)]
+    pub endpoint_issuer_cert: PathBuf,
+    #[serde(default)]
+    pub endpoint_issuer_key: PathBuf,
     /// Where the agents fetch blobs.
     pub internal_listen: SocketAddr,
     pub database_url: String,

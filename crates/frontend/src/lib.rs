@@ -18,6 +18,7 @@ mod handlers;
 mod hijack;
 mod json;
 mod patience;
+mod proxied;
 mod query;
 mod routes;
 mod serve;

@@ -17,11 +17,11 @@ use std::{
 use domain::{Error, Result};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use identity::Gate;
+use identity::{EndpointIssuer, Gate};
 use images::{BlobStore, Images, Registries, RegistrySettings};
 use inventory::Inventory;
 use rpc::Channels;
-use rustls::pki_types::CertificateDer;
+use rustls::{ServerConfig, pki_types::CertificateDer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -36,7 +36,7 @@ use crate::{
     events::Tail,
     handlers::{build::abandoned, system::info::KnownCapacity},
     patience::{Counted, Patience},
-    routes,
+    proxied, routes,
     serve::{self, Door},
     snapshot::Snapshots,
     socket,
@@ -70,6 +70,10 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> Result<(
     let app = assemble(config, shutdown.clone()).await?;
     let listener = bind(app.config.listen).await?;
     let internal = bind(app.config.internal_listen).await?;
+    let proxied = match app.config.proxied_listen {
+        Some(address) => Some((bind(address).await?, issuer(&app.config, tls.clone())?)),
+        None => None,
+    };
     let tasks = TaskTracker::new();
     let blobs = tokio::spawn(blobs::serve(app.clone(), internal, shutdown.clone()));
     tokio::spawn(collector::run(app.clone(), shutdown.clone()));
@@ -78,8 +82,13 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> Result<(
     tokio::spawn(abandoned::run(app.clone(), shutdown.clone()));
     announce(&app)?;
     let door = Arc::new(Door { router: routes::router(app.clone()), app });
-    accept(&door, &listener, TlsAcceptor::from(tls), &tasks, &shutdown).await;
-    drop(listener);
+    let own = accept(&door, listener, Tls::Endpoint(tls), &tasks, &shutdown);
+    match proxied {
+        Some((listener, issuer)) => {
+            tokio::join!(own, accept(&door, listener, Tls::Proxied(issuer), &tasks, &shutdown));
+        }
+        None => own.await,
+    }
     bootstrap::ready::withdraw(door.app.config.ready_file.as_deref());
     tasks.close();
     if timeout(DRAIN, tasks.wait()).await.is_err() {
@@ -118,17 +127,36 @@ fn announce(app: &App) -> Result<()> {
     bootstrap::ready::announce(app.config.ready_file.as_deref()).map_err(|e| Error::because("ready file", e))
 }
 
+fn issuer(config: &Config, tls: Arc<ServerConfig>) -> Result<Arc<EndpointIssuer>> {
+    EndpointIssuer::open(&config.endpoint_issuer_cert, &config.endpoint_issuer_key, tls).map(Arc::new)
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| Error::because(format!("cannot listen on {address}"), e))
 }
 
-async fn accept(
-    door: &Arc<Door>,
-    listener: &TcpListener,
-    tls: TlsAcceptor,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
+/// Which certificate a client sees.
+#[derive(Clone)]
+enum Tls {
+    Endpoint(Arc<ServerConfig>),
+    /// The one of the address that it dialled, as an edge tells it.
+    Proxied(Arc<EndpointIssuer>),
+}
+
+impl Tls {
+    async fn acceptor(self, socket: &mut TcpStream) -> io::Result<TlsAcceptor> {
+        match self {
+            Self::Endpoint(config) => Ok(config.into()),
+            Self::Proxied(issuer) => {
+                let ends = proxied::read(socket).await?;
+                tracing::debug!(client = %ends.client, dialled = %ends.dialled, "by an edge");
+                issuer.config(ends.dialled.ip()).map(Into::into).map_err(io::Error::other)
+            }
+        }
+    }
+}
+
+async fn accept(door: &Arc<Door>, listener: TcpListener, tls: Tls, tasks: &TaskTracker, shutdown: &CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -155,13 +183,17 @@ async fn accept(
 
 async fn connection(
     door: Arc<Door>,
-    socket: TcpStream,
-    tls: TlsAcceptor,
+    mut socket: TcpStream,
+    tls: Tls,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     socket::tune(&socket)?;
-    let Some(stream) = timeout(HANDSHAKE, handshake(socket, tls)).await?? else { return Ok(()) };
+    let greeted = async {
+        let tls = tls.acceptor(&mut socket).await?;
+        handshake(socket, tls).await
+    };
+    let Some(stream) = timeout(HANDSHAKE, greeted).await?? else { return Ok(()) };
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned());
     let connection =
         Arc::new(Connection { chain: chain.collect(), revoked: CancellationToken::new(), tasks: tasks.clone() });

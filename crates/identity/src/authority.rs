@@ -12,7 +12,7 @@ use std::{
 
 use domain::{CredentialId, Error, Result, Role, TenantRecord};
 use inventory::CredentialRecord;
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -32,6 +32,7 @@ pub struct Authority {
     root_pem: String,
     infra: Intermediate,
     tenants: Intermediate,
+    endpoints: Intermediate,
 }
 
 struct Intermediate {
@@ -53,7 +54,12 @@ impl Authority {
         let root_pem = read(&dir.join("root.pem"))?;
         let infra = Intermediate::open(dir, "infra")?;
         let tenants = Intermediate::open(dir, "tenants")?;
-        Ok(Self { root_pem, infra, tenants })
+        if !dir.join("endpoints.pem").exists() {
+            add_endpoints(dir)
+                .map_err(|e| Error::because("an authority for endpoints (it needs root.key, once)", e))?;
+        }
+        let endpoints = Intermediate::open(dir, "endpoints")?;
+        Ok(Self { root_pem, infra, tenants, endpoints })
     }
 
     /// For one of our own processes: both client and server, known by URI and DNS name.
@@ -70,8 +76,13 @@ impl Authority {
         let common_name = common_name.ok_or_else(|| Error::invalid("an endpoint needs a name or an address"))?;
         let names = Names { uri: None, dns: names.to_vec(), ips: ips.to_vec() };
         let (params, _) = leaf::leaf(&common_name, names, Use::Server, ENDPOINT_DAYS)?;
-        let (cert_pem, key_pem, _) = self.tenants.sign(&params)?;
+        let (cert_pem, key_pem, _) = self.endpoints.sign(&params)?;
         Ok(Bundle { ca_pem: self.tenants.pem.clone(), cert_pem, key_pem })
+    }
+
+    /// Certificate and key for frontends that make endpoints' certificates themselves (see [`crate::EndpointIssuer`]).
+    pub fn endpoint_issuer(&self) -> (&str, String) {
+        (&self.endpoints.pem, self.endpoints.issuer.key().serialize_pem())
     }
 
     /// For a user of a tenant. The record has yet to be stored: until then the certificate opens nothing.
@@ -139,12 +150,26 @@ fn fill(dir: &Path) -> io::Result<()> {
     let root = root_params.self_signed(&root_key).map_err(io::Error::other)?;
     save(dir, "root", &root.pem(), &root_key)?;
     let issuer = Issuer::new(root_params, root_key);
-    for name in ["infra", "tenants"] {
-        let key = KeyPair::generate().map_err(io::Error::other)?;
-        let params = leaf::authority(&format!("Wharfinger {name}"), 0, INTERMEDIATE_YEARS);
-        save(dir, name, &params.signed_by(&key, &issuer).map_err(io::Error::other)?.pem(), &key)?;
+    for name in ["infra", "tenants", "endpoints"] {
+        sign(dir, name, &issuer)?;
     }
     Ok(())
+}
+
+/// To an authority of before there was one for endpoints.
+fn add_endpoints(dir: &Path) -> io::Result<()> {
+    let key = KeyPair::from_pem(&fs::read_to_string(dir.join("root.key"))?).map_err(io::Error::other)?;
+    let root = fs::read_to_string(dir.join("root.pem"))?;
+    sign(dir, "endpoints", &Issuer::from_ca_cert_pem(&root, key).map_err(io::Error::other)?)
+}
+
+fn sign(dir: &Path, name: &str, issuer: &Issuer<'_, KeyPair>) -> io::Result<()> {
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let mut params = leaf::authority(&format!("Wharfinger {name}"), 0, INTERMEDIATE_YEARS);
+    if name == "endpoints" {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    }
+    save(dir, name, &params.signed_by(&key, issuer).map_err(io::Error::other)?.pem(), &key)
 }
 
 fn save(dir: &Path, name: &str, pem: &str, key: &KeyPair) -> io::Result<()> {

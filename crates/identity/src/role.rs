@@ -7,6 +7,7 @@ use domain::HostId;
 pub enum RoleIdentity {
     Frontend,
     Scheduler,
+    Edge,
     Agent(HostId),
 }
 
@@ -16,6 +17,7 @@ impl RoleIdentity {
         match self {
             Self::Frontend => "wharfinger://role/frontend".into(),
             Self::Scheduler => "wharfinger://role/scheduler".into(),
+            Self::Edge => "wharfinger://role/edge".into(),
             Self::Agent(host) => format!("wharfinger://host/{host}"),
         }
     }
@@ -25,6 +27,7 @@ impl RoleIdentity {
         match self {
             Self::Frontend => "frontend.wharfinger".into(),
             Self::Scheduler => "scheduler.wharfinger".into(),
+            Self::Edge => "edge.wharfinger".into(),
             Self::Agent(host) => format!("{host}.host.wharfinger"),
         }
     }

@@ -11,7 +11,6 @@
 mod archive;
 mod auth;
 mod built;
-pub mod changes;
 mod collect;
 mod commit;
 mod config;

@@ -9,6 +9,11 @@ macro_rules! summary_columns {
         c.oom_killed, c.error, c.started_at, c.finished_at, c.restart_count, c.health, c.size_rw_bytes,
         c.exposed_ports, c.created_at,
         (SELECT json_agg(json_build_object(
+            'address', host(t.address), 'port', p.port, 'container_port', p.container_port, 'protocol', p.protocol)
+            ORDER BY p.container_port, p.protocol, p.port)
+         FROM published_ports p JOIN tenants t ON t.id = p.tenant_id
+         WHERE p.tenant_id = c.tenant_id AND p.container_id = c.id) AS ports,
+        (SELECT json_agg(json_build_object(
             'name', v.name, 'driver', v.driver, 'target', m.target, 'writable', m.writable, 'mode', m.mode)
             ORDER BY m.target)
          FROM volume_mounts m JOIN volumes v ON v.tenant_id = m.tenant_id AND v.id = m.volume_id

@@ -15,6 +15,8 @@ pub(crate) struct Args {
     pub(crate) max_files: usize,
     /// The shim never closes the stderr pipe of a terminal, so only stdout counts.
     pub(crate) tty: bool,
+    /// Whose the pipes become; 0 = they stay as they are.
+    pub(crate) owner: u32,
 }
 
 /// Below this a segment would be mostly file system overhead.
@@ -28,6 +30,7 @@ impl Args {
             max_bytes: u64::MAX,
             max_files: usize::MAX,
             tty: false,
+            owner: 0,
         };
         let mut pairs = pairs;
         while let (Some(key), Some(value)) = (pairs.next(), pairs.next()) {
@@ -43,6 +46,7 @@ impl Args {
             "socket" => self.socket = value.into(),
             "max_bytes" => self.max_bytes = limit(&value, u64::MAX).max(MIN_SEGMENT_BYTES),
             "max_files" => self.max_files = usize::try_from(limit(&value, u64::MAX)).unwrap_or(usize::MAX),
+            "owner" => self.owner = value.parse().unwrap_or(0),
             "tty" => self.tty = value == "1",
             _ => {}
         }
@@ -63,8 +67,11 @@ mod tests {
 
     #[test]
     fn pairs_come_in_any_order() {
-        let args = parse("tty 1 max_files 3 socket /r/s max_bytes 10000 dir /l");
-        assert_eq!(args, Args { dir: "/l".into(), socket: "/r/s".into(), max_bytes: 10_000, max_files: 3, tty: true });
+        let args = parse("tty 1 owner 70000 max_files 3 socket /r/s max_bytes 10000 dir /l");
+        assert_eq!(
+            args,
+            Args { dir: "/l".into(), socket: "/r/s".into(), max_bytes: 10_000, max_files: 3, tty: true, owner: 70_000 }
+        );
     }
 
     #[test]

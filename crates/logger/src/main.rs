@@ -30,6 +30,7 @@ fn main() {
     let (stdout, stderr, ready) = sys::inherited();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let args = args::Args::parse(std::env::args().skip(1));
+        sys::give([&stdout, &stderr], args.owner);
         pump::run(&args, &stdout, &stderr, ready);
     }));
     if outcome.is_err() {

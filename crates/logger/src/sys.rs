@@ -46,6 +46,14 @@ fn enlarge(pipe: &File) {
     unsafe { libc::fcntl(pipe.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
 }
 
+/// The shim's pipes are root's, whom a container's user namespace does not know, so that not even its root could open
+/// `/dev/stdout`. A pipe has one owner for both ends. A refusal costs just that.
+pub(crate) fn give(pipes: [&File; 2], owner: u32) {
+    for pipe in pipes.into_iter().filter(|_| owner != 0) {
+        let _ = std::os::unix::fs::fchown(pipe, Some(owner), Some(owner));
+    }
+}
+
 /// `poll(2)`; a signal counts as a time-out. `timeout_ms` -1 waits for ever.
 pub(crate) fn poll(fds: &mut [libc::pollfd], timeout_ms: i32) -> io::Result<()> {
     // SAFETY: pointer and length are those of one slice.

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use docker_api::types::{ContainerConfig, HostConfig};
 use domain::{ContainerSpec, NewVolume};
 
-use crate::PublishedPort;
-
 #[derive(Debug, Clone)]
 pub struct Accepted {
     pub spec: ContainerSpec,
@@ -27,6 +25,4 @@ pub struct Accepted {
     pub command: String,
     /// Docker's `HostConfig.NetworkMode`.
     pub network_mode: String,
-    /// Checked, but whether publishing is offered is the caller's affair.
-    pub ports: Vec<PublishedPort>,
 }

@@ -102,6 +102,7 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
         &parts.port_bindings,
         exposed_ports.as_deref().unwrap_or_default(),
         parts.publish_all_ports,
+        &labels,
         ctx.reserved_ports,
     )?;
     let mut sysctls = joined.sysctls;
@@ -153,6 +154,7 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
             parts.links.as_deref().unwrap_or_default(),
         )?,
         extra_hosts: network::extra_hosts(parts.extra_hosts.as_deref().unwrap_or_default())?,
+        ports: published,
         log,
         stop_signal: signal,
         stop_timeout_s: stop_after(stop_timeout, &mut warnings),
@@ -200,7 +202,6 @@ pub fn create(ctx: &CreateContext<'_>, body: ContainerCreateBody) -> Result<Acce
         warnings,
         command,
         network_mode: joined.shown,
-        ports: published,
     })
 }
 

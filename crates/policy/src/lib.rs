@@ -49,7 +49,6 @@ pub use network::connect;
 pub use network_create::{AcceptedNetwork, network_create};
 pub use package::Package;
 pub use platform::platform;
-pub use ports::{Protocol, PublishedPort};
 pub use references::referenced_containers;
 pub use update::{Updated, update};
 pub use volume::volume;

@@ -3,38 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 
 use docker_api::types::PortBinding;
-use domain::{Error, Result};
+use domain::{Error, PortWish, Protocol, Result};
 
 use crate::refuse::{forbidden, forbidden_because, malformed};
 
 /// Exposed, and published, for one container.
 const PORTS_MAX: usize = 128;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    Tcp,
-    Udp,
-}
-
-impl Protocol {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
-
-/// A port of the container that shall be reached from outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishedPort {
-    pub container_port: u16,
-    pub protocol: Protocol,
-    /// As given: `""`, `0.0.0.0`, `::` or `127.0.0.1`. All mean the tenant's own address.
-    pub host_ip: String,
-    /// First and last of the ports to choose from; `(0, 0)` = any.
-    pub host_ports: (u16, u16),
-}
+/// The container of such a label is told who called, by the PROXY protocol; its value is the version.
+const PROXY_LABEL: &str = "com.wharfinger.proxy-protocol";
 
 pub(crate) type Bindings = HashMap<String, Option<Vec<PortBinding>>>;
 
@@ -52,8 +29,10 @@ pub(crate) fn published(
     bindings: &Bindings,
     exposed: &[String],
     all: bool,
+    labels: &BTreeMap<String, String>,
     reserved: &[u16],
-) -> Result<Vec<PublishedPort>> {
+) -> Result<Vec<PortWish>> {
+    let proxy_protocol = wants_proxy_protocol(labels)?;
     let sorted: BTreeMap<_, _> = bindings.iter().collect();
     let mut ports = Vec::new();
     for (key, list) in sorted {
@@ -68,30 +47,42 @@ pub(crate) fn published(
     if ports.len() > PORTS_MAX {
         return Err(malformed("HostConfig.PortBindings", ports.len(), "too many ports", "N11"));
     }
+    ports.iter_mut().for_each(|port| port.proxy_protocol = proxy_protocol && port.protocol == Protocol::Tcp);
     Ok(ports)
 }
 
-fn add_exposed(ports: &mut Vec<PublishedPort>, exposed: &[String]) -> Result<()> {
+fn wants_proxy_protocol(labels: &BTreeMap<String, String>) -> Result<bool> {
+    match labels.get(PROXY_LABEL).map(String::as_str) {
+        None => Ok(false),
+        Some("v2") => Ok(true),
+        Some(other) => {
+            Err(malformed(&format!("Labels.{PROXY_LABEL}"), other.escape_debug(), "the one version is v2", "N11"))
+        }
+    }
+}
+
+fn add_exposed(ports: &mut Vec<PortWish>, exposed: &[String]) -> Result<()> {
     for key in exposed {
         let (container_port, protocol) = parse(key)?;
         if !ports.iter().any(|p| (p.container_port, p.protocol) == (container_port, protocol)) {
-            ports.push(PublishedPort { container_port, protocol, host_ip: String::new(), host_ports: (0, 0) });
+            ports.push(PortWish { container_port, protocol, host_ports: (0, 0), proxy_protocol: false });
         }
     }
     Ok(())
 }
 
-fn resolve(container_port: u16, protocol: Protocol, given: &PortBinding, reserved: &[u16]) -> Result<PublishedPort> {
+fn resolve(container_port: u16, protocol: Protocol, given: &PortBinding, reserved: &[u16]) -> Result<PortWish> {
     let PortBinding { host_ip, host_port } = given;
-    let host_ip = host_ip.clone().unwrap_or_default();
-    if !matches!(host_ip.as_str(), "" | "0.0.0.0" | "::" | "127.0.0.1") {
+    // All of these mean the tenant's own address: the loopback of a Docker host is reached on the host only.
+    let host_ip = host_ip.as_deref().unwrap_or_default();
+    if !matches!(host_ip, "" | "0.0.0.0" | "::" | "127.0.0.1") {
         return Err(forbidden("HostConfig.PortBindings.HostIp", host_ip, "N11"));
     }
     let host_ports = host_range(host_port.as_deref().unwrap_or_default())?;
     if let Some(port) = reserved.iter().find(|p| (host_ports.0..=host_ports.1).contains(p)) {
         return Err(forbidden_because("HostConfig.PortBindings.HostPort", port, "the port is reserved", "N11"));
     }
-    Ok(PublishedPort { container_port, protocol, host_ip, host_ports })
+    Ok(PortWish { container_port, protocol, host_ports, proxy_protocol: false })
 }
 
 /// `""` and `0` are "any", `8080`, `8080-8090`.
@@ -132,9 +123,15 @@ fn number(text: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
-    fn bind(key: &str, ip: &str, port: &str) -> Result<Vec<PublishedPort>> {
+    fn bind(key: &str, ip: &str, port: &str) -> Result<Vec<PortWish>> {
         let binding = PortBinding { host_ip: Some(ip.to_owned()), host_port: Some(port.to_owned()) };
-        published(&HashMap::from([(key.to_owned(), Some(vec![binding]))]), &["53/udp".to_owned()], true, &[22])
+        published(
+            &HashMap::from([(key.to_owned(), Some(vec![binding]))]),
+            &["53/udp".to_owned()],
+            true,
+            &BTreeMap::new(),
+            &[22],
+        )
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::{
 type Wire = InterceptedService<Channel, Carry>;
 pub type Agent = v1::agent_client::AgentClient<Wire>;
 pub type Blobs = v1::blobs_client::BlobsClient<Wire>;
+pub type Edge = v1::edge_client::EdgeClient<Wire>;
 pub type Files = v1::files_client::FilesClient<Wire>;
 pub type Layers = v1::layers_client::LayersClient<Wire>;
 pub type Measure = v1::measure_client::MeasureClient<Wire>;
@@ -77,6 +78,12 @@ impl Channels {
     pub fn measure(&self, host: HostId, endpoint: &str) -> Result<Measure> {
         let wire = self.wire(endpoint, format!("{host}.host.wharfinger"))?;
         Ok(v1::measure_client::MeasureClient::with_interceptor(wire, Carry))
+    }
+
+    /// One of the edges.
+    pub fn edge(&self, endpoint: &str) -> Result<Edge> {
+        let wire = self.wire(endpoint, "edge.wharfinger".to_owned())?;
+        Ok(v1::edge_client::EdgeClient::with_interceptor(wire, Carry).max_encoding_message_size(MESSAGE_MAX_BYTES))
     }
 
     pub fn scheduler(&self, endpoint: &str) -> Result<Scheduler> {

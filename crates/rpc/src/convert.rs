@@ -1,7 +1,9 @@
 //! Protos to `domain` types and back. A field that does not parse names itself; an enum value that we do not know is refused.
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, Error, ExecObservation, Happening, HostFacts, Observation, Result, Status, TenantId};
+use domain::{
+    AddressState, ContainerId, Error, ExecObservation, Happening, HostFacts, Observation, Result, Status, TenantId,
+};
 use prost_types::Timestamp;
 
 use crate::{json, to_json, v1};
@@ -194,5 +196,17 @@ impl TryFrom<v1::HostFacts> for HostFacts {
             volume_quotas: f.volume_quotas,
             cgroup_version: f.cgroup_version,
         })
+    }
+}
+
+impl From<AddressState> for v1::PublishedAddress {
+    fn from(state: AddressState) -> Self {
+        let ports = state.ports.into_iter().map(|port| v1::PublishedPort {
+            protocol: port.protocol.as_str().to_owned(),
+            port: port.port.into(),
+            target: port.target,
+            proxy_protocol: port.proxy_protocol,
+        });
+        Self { address: state.address, generation: state.generation, ports: ports.collect() }
     }
 }

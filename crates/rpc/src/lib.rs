@@ -17,7 +17,7 @@ pub mod request_id;
 pub mod status;
 mod tls;
 
-pub use channels::{Agent, Blobs, Channels, Files, Layers, Measure, Networks, Scheduler};
+pub use channels::{Agent, Blobs, Channels, Edge, Files, Layers, Measure, Networks, Scheduler};
 pub use convert::{container_key, tenant_and_container};
 pub use json::{json, to_json};
 pub use peer::Peer;

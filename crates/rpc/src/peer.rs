@@ -8,6 +8,7 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer};
 pub enum Peer {
     Frontend,
     Scheduler,
+    Edge,
     Agent(HostId),
 }
 
@@ -30,6 +31,7 @@ impl Peer {
         match uri.strip_prefix("wharfinger://") {
             Some("role/frontend") => Ok(Self::Frontend),
             Some("role/scheduler") => Ok(Self::Scheduler),
+            Some("role/edge") => Ok(Self::Edge),
             Some(rest) => match rest.strip_prefix("host/") {
                 Some(id) => Ok(Self::Agent(id.parse()?)),
                 None => Err(unknown(uri)),

@@ -1,7 +1,7 @@
 //! The gRPC service: who may call what, and the conversion at the edge.
 
 use domain::{Error, HostId, NewContainer, Result};
-use inventory::{Inventory, NetworkState, NetworkVersion};
+use inventory::{AddressVersion, Inventory, NetworkState, NetworkVersion};
 use rpc::{Peer, v1};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -49,6 +49,20 @@ impl v1::scheduler_server::Scheduler for Grpc {
         Ok(Response::new(v1::NewerReply { networks: newer.into_iter().map(peers).collect() }))
     }
 
+    /// Edges only.
+    async fn newer_ports(
+        &self,
+        request: Request<v1::NewerPortsRequest>,
+    ) -> Result<Response<v1::NewerPortsReply>, Status> {
+        only_edges(&request).map_err(rpc::status::to_status)?;
+        let v1::NewerPortsRequest { endpoint, known } = request.into_inner();
+        let known: Vec<_> =
+            known.into_iter().map(|k| AddressVersion { address: k.address, generation: k.generation }).collect();
+        let newer = self.inventory.newer_ports(&endpoint, &known).await.map_err(rpc::status::to_status)?;
+        let (addresses, gone) = newer;
+        Ok(Response::new(v1::NewerPortsReply { addresses: addresses.into_iter().map(Into::into).collect(), gone }))
+    }
+
     type ReportStream = ReceiverStream<Result<v1::ReportAck, Status>>;
 
     /// Agents only, each for its own host.
@@ -91,13 +105,20 @@ fn peers(state: NetworkState) -> v1::NetworkPeers {
 fn only_frontends<T>(request: &Request<T>) -> Result<()> {
     match Peer::of(request)? {
         Peer::Frontend => Ok(()),
-        Peer::Scheduler | Peer::Agent(_) => Err(Error::forbidden("only frontends place containers")),
+        Peer::Scheduler | Peer::Edge | Peer::Agent(_) => Err(Error::forbidden("only frontends place containers")),
     }
 }
 
 fn calling_host<T>(request: &Request<T>) -> Result<HostId> {
     match Peer::of(request)? {
         Peer::Agent(host) => Ok(host),
-        Peer::Frontend | Peer::Scheduler => Err(Error::forbidden("only agents report")),
+        Peer::Frontend | Peer::Scheduler | Peer::Edge => Err(Error::forbidden("only agents report")),
+    }
+}
+
+fn only_edges<T>(request: &Request<T>) -> Result<()> {
+    match Peer::of(request)? {
+        Peer::Edge => Ok(()),
+        Peer::Frontend | Peer::Scheduler | Peer::Agent(_) => Err(Error::forbidden("only edges serve published ports")),
     }
 }

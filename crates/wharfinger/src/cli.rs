@@ -43,6 +43,11 @@ pub(crate) enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Run one edge: published ports, at the tenants' addresses.
+    Edge {
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Run the agent of this host.
     Agent {
         #[arg(long)]
@@ -71,6 +76,10 @@ pub(crate) struct UpOptions {
     /// Where docker clients connect.
     #[arg(long, default_value = "127.0.0.1:2376")]
     pub(crate) listen: SocketAddr,
+    /// Addresses for tenants, one each: their Docker API and their published ports. Default: a block of 127/8; others must be
+    /// routed to this machine (ip route add local SUBNET dev lo).
+    #[arg(long, value_name = "SUBNET")]
+    pub(crate) address_pool: Option<ipnet::Ipv4Net>,
     /// A DNS name of the endpoint, for its certificate (may be repeated).
     #[arg(long = "endpoint-name", value_name = "NAME")]
     pub(crate) endpoint_names: Vec<String>,
@@ -89,7 +98,7 @@ pub(crate) struct UpOptions {
     /// Directory of wharfinger-logger, wharfinger-enter and docker-init. Default: ../lib/wharfinger beside this binary.
     #[arg(long)]
     pub(crate) helpers: Option<PathBuf>,
-    /// For work on single parts: start only these of postgres, hosts, scheduler, frontend, agents.
+    /// For work on single parts: start only these of postgres, hosts, scheduler, frontend, edge, agents.
     #[arg(long, hide = true, value_delimiter = ',')]
     pub(crate) only: Option<Vec<String>>,
 }

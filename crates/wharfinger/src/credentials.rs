@@ -6,7 +6,12 @@ use domain::{Error, Result};
 use identity::{Authority, RoleIdentity};
 use serde::Deserialize;
 
-use crate::{cli::UpOptions, layout::Layout, site::Site, tool};
+use crate::{
+    cli::UpOptions,
+    layout::Layout,
+    site::{Site, write_private},
+    tool,
+};
 
 /// A system that is never started again outlives this only if it was up for a year.
 const ROLE_DAYS: u32 = 398;
@@ -33,12 +38,17 @@ pub(crate) async fn write(layout: &Layout, site: &Site, options: &UpOptions) -> 
     let gateway = [IpAddr::V4(site.gateway())];
     authority.issue_role(&RoleIdentity::Frontend, &gateway, ROLE_DAYS)?.write(&layout.tls("frontend"))?;
     authority.issue_role(&RoleIdentity::Scheduler, &gateway, ROLE_DAYS)?.write(&layout.tls("scheduler"))?;
+    authority.issue_role(&RoleIdentity::Edge, &gateway, ROLE_DAYS)?.write(&layout.tls("edge"))?;
     for (index, host) in site.hosts.iter().enumerate() {
         let ip = [IpAddr::V4(site.host_address(index))];
         authority.issue_role(&RoleIdentity::Agent(host.id), &ip, ROLE_DAYS)?.write(&layout.tls(&host.name))?;
     }
     let (names, ips) = endpoint_names(site, options).await?;
-    authority.issue_endpoint(&names, &ips)?.write(&layout.tls("endpoint"))
+    let dir = layout.tls("endpoint");
+    authority.issue_endpoint(&names, &ips)?.write(&dir)?;
+    let (cert, key) = authority.endpoint_issuer();
+    write_private(&dir.join("issuer.pem"), cert)?;
+    write_private(&dir.join("issuer.key"), &key)
 }
 
 /// Whatever a client may put into `DOCKER_HOST`.

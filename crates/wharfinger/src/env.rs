@@ -1,8 +1,10 @@
 //! `wharfinger env`: what `eval` takes to point a docker client at the endpoint.
 
+use std::net::{IpAddr, SocketAddr};
+
 use domain::{Error, Kind, Result};
 
-use crate::{layout::Layout, say, site::Site};
+use crate::{layout::Layout, say, site::Site, tenants};
 
 pub(crate) fn run(layout: &Layout, tenant: &str) -> Result<()> {
     let site = Site::load(layout)?;
@@ -16,10 +18,13 @@ pub(crate) fn run(layout: &Layout, tenant: &str) -> Result<()> {
 }
 
 pub(crate) fn lines(layout: &Layout, site: &Site, tenant: &str) -> String {
+    let bundle = layout.tenant(tenant);
+    // Its own address, where its published ports answer as well; without an edge, the one of all tenants.
+    let own = std::fs::read_to_string(bundle.join(tenants::ADDRESS)).ok().and_then(|text| text.trim().parse().ok());
+    let endpoint = own.map_or(site.endpoint(), |ip: IpAddr| SocketAddr::new(ip, site.listen.port()));
     format!(
-        "export DOCKER_HOST=tcp://{}\nexport DOCKER_TLS_VERIFY=1\nexport DOCKER_CERT_PATH={}",
-        site.endpoint(),
-        layout.tenant(tenant).display()
+        "export DOCKER_HOST=tcp://{endpoint}\nexport DOCKER_TLS_VERIFY=1\nexport DOCKER_CERT_PATH={}",
+        bundle.display()
     )
 }
 

@@ -17,6 +17,7 @@ mod postgres;
 mod purge;
 mod role;
 mod roles;
+mod roll;
 mod say;
 mod site;
 mod spawn;
@@ -53,6 +54,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Tenants(TenantsCommand::List) => tenants::list(&layout()?),
         Command::Frontend { config } => role::frontend(&config),
         Command::Scheduler { config } => role::scheduler(&config),
+        Command::Edge { config } => role::edge(&config),
         Command::Agent { config } => role::agent(&config),
         Command::Migrate { database_url } => role::migrate(&database_url),
     }

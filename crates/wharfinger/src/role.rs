@@ -16,6 +16,10 @@ pub(crate) fn scheduler(path: &Path) -> Result<()> {
     serve("scheduler", path, scheduler::run)
 }
 
+pub(crate) fn edge(path: &Path) -> Result<()> {
+    serve("edge", path, edge::run)
+}
+
 pub(crate) fn agent(path: &Path) -> Result<()> {
     serve("agent", path, agent::run)
 }

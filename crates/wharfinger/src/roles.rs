@@ -69,6 +69,10 @@ pub(crate) fn frontend(layout: &Layout, site: &Site, options: &UpOptions, machin
     role(layout, machine, "frontend", "frontend", &text, None)
 }
 
+pub(crate) fn edge(layout: &Layout, site: &Site, machine: &Machine) -> Result<Process> {
+    role(layout, machine, "edge", "edge", &edge_text(layout, site), None)
+}
+
 pub(crate) fn agent(layout: &Layout, site: &Site, index: usize, machine: &Machine) -> Result<Process> {
     let host = &site.hosts[index].name;
     let text = agent_text(layout, site, index, machine);
@@ -147,6 +151,11 @@ fn frontend_text(layout: &Layout, site: &Site, options: &UpOptions) -> String {
 [frontend]
 # Docker clients connect here, with a tenant's certificate.
 listen = {}
+# Edges hand on connections to tenants' addresses here, and say in front who called whom (PROXY protocol, version 2).
+proxied_listen = {}
+# Signs the certificates that clients see at tenants' addresses.
+endpoint_issuer_cert = {}
+endpoint_issuer_key = {}
 # Agents fetch image blobs here, with a certificate of the infrastructure's CA.
 internal_listen = {}
 database_url = {}
@@ -164,6 +173,9 @@ reserved_subnets = {}
 
 {}",
         quoted(site.listen),
+        quoted(site.proxied_listen()),
+        path(layout.tls("endpoint").join("issuer.pem")),
+        path(layout.tls("endpoint").join("issuer.key")),
         quoted(site.internal_listen()),
         quoted(&site.database_url),
         path(layout.data.join("blobs")),
@@ -177,6 +189,31 @@ reserved_subnets = {}
         options.search_index.as_ref().map_or_else(String::new, |url| format!("search_index = {}\n", quoted(url))),
         path(layout.ready_file("frontend")),
         tls(layout, "frontend", "frontend"),
+    )
+}
+
+fn edge_text(layout: &Layout, site: &Site) -> String {
+    let listen = site.edge_listen();
+    format!(
+        "# An edge: tenants' published ports, and the Docker API, at their own addresses. Several may serve the same addresses.
+[edge]
+# Frontends tell it here of ports, with a certificate of the infrastructure's CA.
+listen = {}
+advertise = {}
+schedulers = {}
+# The Docker API's port at each tenant's address, and where its connections go.
+api_port = {}
+frontends = {}
+ready_file = {}
+
+{}",
+        quoted(listen),
+        quoted(format!("https://{listen}")),
+        list([format!("https://{}", site.scheduler_listen())]),
+        site.listen.port(),
+        list([site.proxied_listen().to_string()]),
+        path(layout.ready_file("edge")),
+        tls(layout, "edge", "edge"),
     )
 }
 
@@ -249,6 +286,7 @@ mod tests {
 
     fn options() -> UpOptions {
         UpOptions {
+            address_pool: None,
             hosts: None,
             listen: "0.0.0.0:2376".parse().unwrap(),
             endpoint_names: Vec::new(),

@@ -19,6 +19,8 @@ const TENANT_POOL: &str = "172.17.0.0/16";
 const FIRST_HOST: u32 = 11;
 const INTERNAL_PORT: u16 = 7401;
 const SCHEDULER_PORT: u16 = 7402;
+const EDGE_PORT: u16 = 7403;
+const PROXIED_PORT: u16 = 7404;
 const AGENT_PORT: u16 = 7400;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub(crate) struct Site {
     pub(crate) database_url: String,
     pub(crate) tenant_pool: Ipv4Net,
     pub(crate) underlay: Ipv4Net,
+    /// Tenants' own addresses: their Docker API and their published ports.
+    #[serde(default)]
+    pub(crate) address_pool: Option<Ipv4Net>,
     pub(crate) hosts: Vec<SiteHost>,
 }
 
@@ -57,10 +62,12 @@ impl Site {
                 database_url: String::new(),
                 tenant_pool: TENANT_POOL.parse().map_err(|e| Error::because("tenant pool", e))?,
                 underlay: address::choose(layout).await?,
+                address_pool: None,
                 hosts: Vec::new(),
             },
         };
         site.listen = options.listen;
+        site.address_pool = options.address_pool.or(site.address_pool);
         site.database_url = options.database_url.clone().unwrap_or(embedded_url);
         site.set_hosts(options.hosts.map_or(site.hosts.len().max(1), usize::from))?;
         site.write(layout)?;
@@ -101,6 +108,16 @@ impl Site {
         self.address(1)
     }
 
+    /// Linux answers at all of 127/8 without being asked to; each system on a machine has a block of its own, as it has an
+    /// underlay of its own. An operator with several machines has real addresses instead.
+    pub(crate) fn address_pool(&self) -> Ipv4Net {
+        let [_, second, third, _] = self.underlay.network().octets();
+        // 10.88.0.0 to 10.119.255.0 become 127.64.0.0/18 to 127.191.192.0/18.
+        let number = (u32::from(second.wrapping_sub(88)) * 256 + u32::from(third)) % 512;
+        let loopback = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 64, 0, 0)) + number * (1 << 14));
+        self.address_pool.unwrap_or(Ipv4Net::new_assert(loopback, 18))
+    }
+
     pub(crate) fn host_address(&self, index: usize) -> Ipv4Addr {
         self.address(FIRST_HOST + index as u32)
     }
@@ -115,6 +132,15 @@ impl Site {
 
     pub(crate) fn scheduler_listen(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.gateway()), SCHEDULER_PORT)
+    }
+
+    pub(crate) fn edge_listen(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.gateway()), EDGE_PORT)
+    }
+
+    /// Where edges hand API connections to the frontend.
+    pub(crate) fn proxied_listen(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.gateway()), PROXIED_PORT)
     }
 
     pub(crate) fn agent_listen(&self, index: usize) -> SocketAddr {
@@ -154,6 +180,7 @@ pub(crate) fn sample(hosts: usize) -> Site {
         database_url: "postgres://wharfinger@localhost/wharfinger?host=/run/wharfinger/0/postgres".into(),
         tenant_pool: TENANT_POOL.parse().unwrap(),
         underlay: "10.90.3.0/24".parse().unwrap(),
+        address_pool: None,
         hosts: Vec::new(),
     };
     site.set_hosts(hosts).unwrap();
@@ -183,5 +210,15 @@ mod tests {
             ("10.90.3.1".into(), "10.90.3.13".into())
         );
         assert_eq!(back.endpoint().to_string(), "127.0.0.1:2376");
+    }
+
+    #[test]
+    fn tenants_addresses_are_of_loopback_unless_the_operator_has_others() {
+        let mut site = sample(1);
+        assert_eq!(site.address_pool().to_string(), "127.64.192.0/18");
+        site.underlay = "10.119.255.0/24".parse().unwrap();
+        assert_eq!(site.address_pool().to_string(), "127.191.192.0/18");
+        site.address_pool = Some("203.0.113.0/24".parse().unwrap());
+        assert_eq!(site.address_pool().to_string(), "203.0.113.0/24");
     }
 }

@@ -1,16 +1,24 @@
 //! `wharfinger tenants`: a tenant, its owner's certificate, and the directory that a docker client is pointed at.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use domain::{Error, Result, Role, TenantRecord};
 use inventory::Inventory;
 
-use crate::{credentials, database, env, layout::Layout, say, site::Site};
+use crate::{
+    credentials, database, env,
+    layout::Layout,
+    say,
+    site::{Site, write_private},
+};
 
 /// The first tenant of every system.
 pub(crate) const DEMO: &str = "demo";
+/// In a client bundle: where the tenant's Docker API answers.
+pub(crate) const ADDRESS: &str = "address";
 const OWNER: &str = "owner";
 const CLIENT_DAYS: u32 = 365;
+const ANNOUNCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn create(layout: &Layout, name: &str) -> Result<()> {
     block_on(async {
@@ -47,11 +55,44 @@ pub(crate) async fn ensure(layout: &Layout, site: &Site, inventory: &Inventory, 
         Err(Error::NotFound { .. }) => (inventory.create_tenant(name, site.tenant_pool).await?, false),
         Err(e) => return Err(e),
     };
-    if existed && dir.join("cert.pem").exists() {
-        return Ok(true);
+    let known = existed && dir.join("cert.pem").exists();
+    if !known {
+        issue(layout, inventory, &tenant, &dir).await?;
     }
-    issue(layout, inventory, &tenant, &dir).await?;
-    Ok(false)
+    address(layout, site, inventory, &tenant).await?;
+    if !known {
+        announce(layout, inventory, &tenant).await;
+    }
+    Ok(known)
+}
+
+/// Whoever reads the new tenant's `DOCKER_HOST` dials it at once, and an edge asks for news every two seconds only. An edge
+/// that cannot be reached hears of it then.
+async fn announce(layout: &Layout, inventory: &Inventory, tenant: &TenantRecord) {
+    let told = async {
+        let dir = layout.tls("frontend");
+        let files = rpc::TlsFiles { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") };
+        let channels = rpc::Channels::new(files);
+        let address: rpc::v1::PublishedAddress = inventory.tenant(tenant.id).published_ports().await?.into();
+        for endpoint in inventory.edges().await? {
+            let list = rpc::v1::PublishedAddresses { addresses: vec![address.clone()] };
+            channels.edge(&endpoint)?.announce(list).await.map_err(rpc::status::from_status)?;
+        }
+        Ok::<_, Error>(())
+    };
+    if !matches!(tokio::time::timeout(ANNOUNCE, told).await, Ok(Ok(()))) {
+        say::line("its address answers within two seconds");
+    }
+}
+
+/// The tenant's own address, and a note of it beside its client bundle: `env` must not ask the database.
+pub(crate) async fn address(layout: &Layout, site: &Site, inventory: &Inventory, tenant: &TenantRecord) -> Result<()> {
+    let address = inventory.assign_address(tenant.id, site.address_pool()).await?;
+    let dir = layout.tenant(&tenant.name);
+    if dir.is_dir() {
+        write_private(&dir.join(ADDRESS), &format!("{address}\n"))?;
+    }
+    Ok(())
 }
 
 /// The row comes first and the directory appears as a whole: a bundle that is there works.

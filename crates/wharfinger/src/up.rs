@@ -17,6 +17,7 @@ use crate::{
     lock,
     postgres::Postgres,
     roles::{self, Machine},
+    roll::Roll,
     say,
     site::Site,
     supervise::Supervised,
@@ -31,11 +32,12 @@ struct Running {
     agents: Vec<Supervised>,
     schedulers: Vec<Supervised>,
     frontends: Vec<Supervised>,
+    edges: Vec<Supervised>,
 }
 
 impl Running {
     async fn stop(self) {
-        for group in [self.frontends, self.schedulers, self.agents, self.containerds, self.postgres] {
+        for group in [self.edges, self.frontends, self.schedulers, self.agents, self.containerds, self.postgres] {
             let mut ends: tokio::task::JoinSet<()> = group.into_iter().map(Supervised::stop).collect();
             while ends.join_next().await.is_some() {}
         }
@@ -89,11 +91,15 @@ async fn start(layout: &Layout, options: &UpOptions, running: &mut Running) -> R
     underlay::prepare(layout, &site).await?;
     start_containerds(layout, options, &site, running)?;
     credentials::write(layout, &site, options).await?;
-    let Running { postgres, containerds, agents, schedulers, frontends } = running;
-    tokio::try_join!(
-        control_plane(layout, options, &site, &machine, postgres, schedulers, frontends),
+    let Running { postgres, containerds, agents, schedulers, frontends, edges } = running;
+    let (roll, ()) = tokio::try_join!(
+        control_plane(layout, options, &site, &machine, postgres, [schedulers, frontends, edges]),
         hosts(layout, options, &site, &machine, containerds, agents),
     )?;
+    // Where one of the two is started by itself, the other may come whenever it likes.
+    if let Some(roll) = roll.filter(|_| !running.agents.is_empty() && !running.schedulers.is_empty()) {
+        roll.wait(&site).await?;
+    }
     announce(layout, &site, began)
 }
 
@@ -113,27 +119,37 @@ async fn control_plane(
     site: &Site,
     machine: &Machine,
     postgres: &[Supervised],
-    schedulers: &mut Vec<Supervised>,
-    frontends: &mut Vec<Supervised>,
-) -> Result<()> {
+    [schedulers, frontends, edges]: [&mut Vec<Supervised>; 3],
+) -> Result<Option<Roll>> {
     for server in postgres {
         server.ready().await?;
     }
     if !options.starts("scheduler") && !options.starts("frontend") {
-        return Ok(());
+        return Ok(None);
     }
     let inventory = database::open(site).await?;
+    let roll = Roll::open(inventory.clone()).await?;
     if options.starts("scheduler") {
         schedulers.push(roles::scheduler(layout, site, machine)?.supervise());
     }
     if options.starts("frontend") {
         frontends.push(roles::frontend(layout, site, options, machine)?.supervise());
     }
+    // Those of before there were addresses get theirs.
+    for tenant in inventory.tenants().await? {
+        tenants::address(layout, site, &inventory, &tenant).await?;
+    }
     tenants::ensure(layout, site, &inventory, tenants::DEMO).await?;
     for role in schedulers.iter().chain(frontends.iter()) {
         role.ready().await?;
     }
-    Ok(())
+    // After whom it asks: its first question brings all addresses.
+    if options.starts("edge") {
+        let edge = roles::edge(layout, site, machine)?.supervise();
+        edge.ready().await?;
+        edges.push(edge);
+    }
+    Ok(Some(roll))
 }
 
 /// Each agent follows its own containerd and waits for nobody else's.

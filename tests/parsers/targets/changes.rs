@@ -1,6 +1,6 @@
 //! `--change` of import and commit: instructions of a Dockerfile that change an image's config.
 
-use images::changes;
+use build::dockerfile::change;
 use serde_json::json;
 
 pub const SEEDS: &[&[u8]] = &[
@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
     let Some(text) = super::text(data) else { return };
     let given: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut config = json!({ "Env": ["PATH=/bin"], "WorkingDir": "/w" });
-    if changes::apply(&mut config, &given).is_ok() {
+    if change(&mut config, &given).is_ok() {
         assert!(config.is_object());
     }
 }

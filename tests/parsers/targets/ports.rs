@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
         "HostConfig": { "PortBindings": { port: [{ "HostIp": ip, "HostPort": host }] } },
     });
     if let Some(accepted) = super::mounts::create(&body) {
-        for published in &accepted.ports {
+        for published in &accepted.spec.ports {
             let (first, last) = published.host_ports;
             assert!(published.container_port > 0 && first <= last && !(first..=last).contains(&22), "{body}");
         }

@@ -14,11 +14,13 @@ use containerd_client::{
     types::v1::Status as TaskStatus,
 };
 use domain::{Result, Signal};
+use prost::Message;
 use prost_types::{Any, Timestamp};
 
 use super::{Containerd, Mount, failed, optional};
 
 const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
+const OPTIONS_TYPE: &str = "containerd.runc.v1.Options";
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 
 /// How a process ended.
@@ -58,6 +60,18 @@ pub struct NewTask<'a> {
     pub stdout: String,
     /// As `stdout`; empty for a terminal.
     pub stderr: String,
+    /// User and group, as the host counts, that own the pipes of all its processes: who is root inside may open
+    /// `/dev/stdout` then, and the runtime can hand it to another user of the container.
+    pub io_owner: u32,
+}
+
+/// The two fields that we set of the options of containerd's runc shim (`oci.proto`).
+#[derive(Clone, PartialEq, prost::Message)]
+struct RuncOptions {
+    #[prost(uint32, tag = "4")]
+    io_uid: u32,
+    #[prost(uint32, tag = "5")]
+    io_gid: u32,
 }
 
 #[derive(Debug)]
@@ -100,7 +114,9 @@ impl Containerd {
     /// Starts the shim and lets runc set the container up; gives the process id of its first process, not yet running
     /// the command.
     pub async fn create_task(&self, new: NewTask<'_>) -> Result<u32, RunError> {
+        let options = RuncOptions { io_uid: new.io_owner, io_gid: new.io_owner };
         let request = CreateTaskRequest {
+            options: Some(Any { type_url: OPTIONS_TYPE.to_owned(), value: options.encode_to_vec() }),
             container_id: new.id.to_owned(),
             rootfs: new.rootfs,
             stdin: new.stdin,

@@ -18,7 +18,7 @@ type Vni = u32;
 struct Entry {
     address: Ipv4Addr,
     network: String,
-    /// Lower case; the first is what a reverse look-up shows.
+    /// Lower case; the first is the container's name, which a reverse look-up shows.
     names: Vec<String>,
     /// On another host.
     remote: bool,
@@ -29,11 +29,11 @@ struct Entry {
 pub(crate) struct Names(RwLock<HashMap<Vni, BTreeMap<ContainerId, Entry>>>);
 
 impl Names {
-    /// Makes the container known in its networks, under its short id, its aliases and `name`.
-    pub(crate) fn insert(&self, id: &ContainerId, name: Option<&str>, endpoints: &[Endpoint]) {
+    /// Makes the container known in its networks, under `name`, its aliases and its short id.
+    pub(crate) fn insert(&self, id: &ContainerId, name: &str, endpoints: &[Endpoint]) {
         let mut networks = self.write();
         for endpoint in endpoints {
-            let known = name.into_iter().chain(endpoint.aliases.iter().map(String::as_str)).chain([id.short()]);
+            let known = [name].into_iter().chain(endpoint.aliases.iter().map(String::as_str)).chain([id.short()]);
             let entry = Entry {
                 address: endpoint.address,
                 network: endpoint.network_name.to_ascii_lowercase(),
@@ -41,6 +41,15 @@ impl Names {
                 remote: false,
             };
             networks.entry(endpoint.vni).or_default().insert(id.clone(), entry);
+        }
+    }
+
+    /// From now on a container of this host is called `name` in the network. Not there: nothing.
+    pub(crate) fn rename(&self, vni: Vni, id: &ContainerId, name: &str) {
+        let mut networks = self.write();
+        let entry = networks.get_mut(&vni).and_then(|containers| containers.get_mut(id)).filter(|entry| !entry.remote);
+        if let Some(first) = entry.and_then(|entry| entry.names.first_mut()) {
+            *first = name.to_ascii_lowercase();
         }
     }
 
@@ -139,7 +148,7 @@ mod tests {
     fn a_name_is_known_in_its_network_only() {
         let names = Names::default();
         let id = ContainerId::random();
-        names.insert(&id, Some("Web"), &[endpoint(7, "10.1.0.2", &["db"])]);
+        names.insert(&id, "Web", &[endpoint(7, "10.1.0.2", &["db"])]);
         let address = Some(vec![Ipv4Addr::new(10, 1, 0, 2)]);
         for known in ["web", "WEB", "db", "db.net1", id.short()] {
             assert_eq!(names.addresses(&[7], known), address, "{known}");
@@ -152,9 +161,23 @@ mod tests {
     }
 
     #[test]
+    fn a_renamed_container_keeps_its_aliases_and_its_short_id() {
+        let (names, id) = (Names::default(), ContainerId::random());
+        names.insert(&id, "web", &[endpoint(7, "10.1.0.2", &["db"])]);
+        names.rename(7, &id, "Front");
+        for known in ["front", "front.net1", "db", id.short()] {
+            assert!(names.addresses(&[7], known).is_some(), "{known}");
+        }
+        assert_eq!(names.addresses(&[7], "web"), None);
+        assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2)).as_deref(), Some("front.net1"));
+        names.rename(8, &id, "elsewhere");
+        assert_eq!(names.addresses(&[7, 8], "elsewhere"), None);
+    }
+
+    #[test]
     fn containers_of_other_hosts_come_and_go_as_a_whole() {
         let (names, here, there) = (Names::default(), ContainerId::random(), ContainerId::random());
-        names.insert(&here, Some("web"), &[endpoint(7, "10.1.0.2", &[])]);
+        names.insert(&here, "web", &[endpoint(7, "10.1.0.2", &[])]);
         let away = Ipv4Addr::new(10, 1, 0, 9);
         names.set_remote(7, "Net1", [(there.clone(), away, vec!["db".to_owned()])].into_iter());
         assert_eq!(names.addresses(&[7], "db.net1"), Some(vec![away]));

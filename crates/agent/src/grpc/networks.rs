@@ -27,6 +27,12 @@ impl v1::networks_server::Networks for Service {
         .await
     }
 
+    async fn catch_up(&self, request: Request<v1::CatchUpRequest>) -> Result<Response<v1::Empty>, Status> {
+        admit(&request)?;
+        self.engine.network.catch_up(request.into_inner().vnis).await;
+        Ok(Response::new(v1::Empty {}))
+    }
+
     async fn announce(&self, request: Request<v1::AnnounceRequest>) -> Result<Response<v1::Empty>, Status> {
         admit(&request)?;
         for network in request.into_inner().networks {

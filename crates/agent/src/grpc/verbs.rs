@@ -1,6 +1,6 @@
 //! The service's methods, in the order of `agent.proto`.
 
-use domain::Signal;
+use domain::{Error, HostPort, Result as Outcome, Signal};
 use rpc::v1::{self, agent_server::Agent};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -31,7 +31,11 @@ impl Agent for Service {
     async fn start(&self, request: Request<v1::StartRequest>) -> Answer<v1::VerbReply> {
         self.verb(request, |engine, m| async move {
             let (tenant, id) = rpc::tenant_and_container(m.container)?;
-            engine.start(tenant, &id).await.map(reply)
+            match m.refused.is_empty() {
+                true => engine.start(tenant, &id, host_ports(m.ports)?).await,
+                false => engine.refuse_start(tenant, &id, m.refused).await,
+            }
+            .map(reply)
         })
         .await
     }
@@ -47,7 +51,8 @@ impl Agent for Service {
     async fn restart(&self, request: Request<v1::StopRequest>) -> Answer<v1::VerbReply> {
         self.verb(request, |engine, m| async move {
             let (tenant, id) = rpc::tenant_and_container(m.container)?;
-            engine.restart(tenant, &id, m.signal.map(Signal), m.timeout_s).await.map(reply)
+            let ports = host_ports(m.ports)?;
+            engine.restart(tenant, &id, m.signal.map(Signal), m.timeout_s, ports).await.map(reply)
         })
         .await
     }
@@ -150,4 +155,13 @@ impl Agent for Service {
         })
         .await
     }
+}
+
+fn host_ports(ports: Vec<v1::HostPort>) -> Outcome<Vec<HostPort>> {
+    let port = |number: u32| u16::try_from(number).map_err(|_| Error::invalid(format!("not a port: {number}")));
+    let read = |p: v1::HostPort| {
+        let protocol = p.protocol.parse()?;
+        Ok(HostPort { protocol, host_port: port(p.host_port)?, container_port: port(p.container_port)? })
+    };
+    ports.into_iter().map(read).collect()
 }

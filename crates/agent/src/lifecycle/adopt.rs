@@ -123,7 +123,9 @@ impl Engine {
         let status = if container.thaw_leftover(pid) { Status::Running } else { status };
         let stdin = container.adopt_stdin();
         stdio_trouble(container, stdin);
-        if let Err(error) = self.network.adopt(&sandbox_request(container, &container.endpoints())).await {
+        if let Err(error) =
+            self.network.adopt(&sandbox_request(container, &container.endpoints(), &container.state().ports)).await
+        {
             tracing::warn!(container = container.id(), error = error.operator_text(), "network of a running container");
         }
         turn.run = Some(Run { pid, since: began(pid), health: None });

@@ -103,7 +103,11 @@ impl Engine {
         let own = stored.process().clone().ok_or_else(|| Error::internal("record without a process"))?;
         let user = match start.spec.user.as_str() {
             "" => own_user(&own),
-            user => accounts_of(container.observation().pid).await?.resolve(user, &[])?,
+            // As in dockerd, `--group-add` is of the container: another user's exec has those groups too.
+            user => {
+                let added = &container.accepted.spec.process.group_add;
+                accounts_of(container.observation().pid).await?.resolve(user, added)?
+            }
         };
         spec::exec_process(&own, &start.spec, &user, start.size).map_err(|e| Error::because("exec process", e))
     }

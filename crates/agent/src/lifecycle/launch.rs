@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::Utc;
-use domain::{Digest, Endpoint, Error, Happening, Observation, Result, Status};
+use domain::{Digest, Endpoint, Error, Happening, HostPort, Observation, Result, Status};
 
 use super::{
     Container, Engine,
@@ -33,6 +33,9 @@ pub(super) struct AccountsCache(Mutex<HashMap<Digest, Arc<Accounts>>>);
 /// Images whose accounts are kept.
 const ACCOUNTS_MAX: usize = 256;
 
+/// Exit code of a container that could not be started for a reason of the host's.
+pub(super) const CANNOT_START: i32 = 128;
+
 /// A failed start, as dockerd tells it.
 struct Failure {
     exit_code: i32,
@@ -42,7 +45,7 @@ struct Failure {
 impl From<Error> for Failure {
     /// dockerd's code for a start that failed for a reason of the host's.
     fn from(error: Error) -> Self {
-        Self { exit_code: 128, error }
+        Self { exit_code: CANNOT_START, error }
     }
 }
 
@@ -57,18 +60,22 @@ impl Engine {
             }
             Err(failure) => {
                 self.undo(container, turn).await;
-                let observation = container.change(|state| {
-                    state.wanted = false;
-                    state.observation.exit_code = failure.exit_code;
-                    state.observation.error = failure.error.to_string();
-                    // It was plugged in and out, as dockerd tells it.
-                    state.happened(Utc::now(), Happening::CONNECT, []);
-                    state.happened(Utc::now(), Happening::DISCONNECT, []);
-                });
-                self.reports.container(observation);
+                self.record_failure(container, failure.exit_code, &failure.error);
                 Err(failure.error)
             }
         }
+    }
+
+    pub(super) fn record_failure(&self, container: &Container, exit_code: i32, error: &Error) {
+        let observation = container.change(|state| {
+            state.wanted = false;
+            state.observation.exit_code = exit_code;
+            state.observation.error = error.to_string();
+            // It was plugged in and out, as dockerd tells it.
+            state.happened(Utc::now(), Happening::CONNECT, []);
+            state.happened(Utc::now(), Happening::DISCONNECT, []);
+        });
+        self.reports.container(observation);
     }
 
     async fn run(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Observation, Failure> {
@@ -123,7 +130,7 @@ impl Engine {
     }
 
     async fn sandbox(&self, container: &Container) -> Result<Sandbox> {
-        self.network.sandbox(&sandbox_request(container, &container.endpoints())).await
+        self.network.sandbox(&sandbox_request(container, &container.endpoints(), &container.state().ports)).await
     }
 
     /// The root file system as the tenant sees it; and its user, unless the record's spec has it already.
@@ -211,8 +218,8 @@ impl Engine {
         debug_assert!(turn.run.is_none(), "one task at a time");
         let spec = &container.accepted.spec;
         let paths = container.paths();
-        let terminal = spec.process.tty;
-        let mut new = NewTask { id: container.id(), rootfs, terminal, ..Default::default() };
+        let (terminal, io_owner) = (spec.process.tty, container.accepted.uid_base);
+        let mut new = NewTask { id: container.id(), rootfs, terminal, io_owner, ..Default::default() };
         // Kept until the shim has opened the FIFOs.
         let mut _logger = None;
         if spec.stdin_open {
@@ -224,7 +231,7 @@ impl Engine {
             new.stderr = logger.stderr.to_string_lossy().into_owned();
             _logger = Some(logger);
         } else {
-            new.stdout = stdio::log_uri(&self.config.helpers, &paths, &spec.log, terminal);
+            new.stdout = stdio::log_uri(&self.config.helpers, &paths, &spec.log, terminal, io_owner);
             new.stderr = if terminal { String::new() } else { new.stdout.clone() };
         }
         let _slot = self.slots.acquire().await;
@@ -276,7 +283,11 @@ impl Engine {
 }
 
 /// What the network plane must know of it; it takes only the sysctls of the network namespace.
-pub(super) fn sandbox_request<'a>(container: &'a Container, endpoints: &'a [Endpoint]) -> SandboxRequest<'a> {
+pub(super) fn sandbox_request<'a>(
+    container: &'a Container,
+    endpoints: &'a [Endpoint],
+    published: &'a [HostPort],
+) -> SandboxRequest<'a> {
     let accepted = &container.accepted;
     SandboxRequest {
         tenant: accepted.tenant,
@@ -284,6 +295,7 @@ pub(super) fn sandbox_request<'a>(container: &'a Container, endpoints: &'a [Endp
         container: &accepted.id,
         name: &accepted.name,
         endpoints,
+        published,
         dns: &accepted.spec.dns,
         sysctls: &accepted.spec.sysctls,
     }

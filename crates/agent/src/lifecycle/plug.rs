@@ -19,7 +19,7 @@ impl Engine {
         }
         endpoints.push(endpoint.clone());
         if turn.run.is_some() {
-            self.network.connect(&sandbox_request(&container, &endpoints), &endpoint).await?;
+            self.network.connect(&sandbox_request(&container, &endpoints, &container.state().ports), &endpoint).await?;
             self.network.catch_up(vec![endpoint.vni]).await;
         }
         turn.declared = false;
@@ -33,7 +33,7 @@ impl Engine {
         let (gone, rest): (Vec<_>, Vec<_>) = container.endpoints().into_iter().partition(|e| e.network == *network);
         let Some(gone) = gone.first() else { return Ok(()) };
         if turn.run.is_some() {
-            self.network.disconnect(&sandbox_request(&container, &rest), gone.vni).await?;
+            self.network.disconnect(&sandbox_request(&container, &rest, &container.state().ports), gone.vni).await?;
         }
         turn.declared = false;
         self.keep_endpoints(&container, rest).await

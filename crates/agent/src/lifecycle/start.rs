@@ -3,15 +3,29 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use chrono::Utc;
-use domain::{ContainerId, Error, Result, Signal, Status, TenantId};
+use domain::{ContainerId, Error, HostPort, Result, Signal, Status, TenantId};
 
-use super::{Container, Done, Engine, container::Turn};
+use super::{Container, Done, Engine, container::Turn, launch::CANNOT_START};
 
 impl Engine {
-    pub async fn start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId) -> Result<Done> {
+    /// `ports` of this host will lead to it.
+    pub async fn start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId, ports: Vec<HostPort>) -> Result<Done> {
         let container = self.find(tenant, id)?;
         let mut turn = container.turn.lock().await;
-        self.start_in_turn(&container, &mut turn).await
+        self.start_in_turn(&container, &mut turn, ports).await
+    }
+
+    /// What the start needs could not be had: it has failed, as one that failed here.
+    pub async fn refuse_start(self: &Arc<Self>, tenant: TenantId, id: &ContainerId, why: String) -> Result<Done> {
+        let container = self.find(tenant, id)?;
+        let mut turn = container.turn.lock().await;
+        if let Some(already) = startable(&container)? {
+            return Ok(already);
+        }
+        let error = Error::conflict(why);
+        self.record_failure(&container, CANNOT_START, &error);
+        self.start_failed(&container, &mut turn).await;
+        Err(error)
     }
 
     /// Stops it if it runs, and starts it.
@@ -21,6 +35,7 @@ impl Engine {
         id: &ContainerId,
         signal: Option<Signal>,
         timeout_s: Option<i32>,
+        ports: Vec<HostPort>,
     ) -> Result<Done> {
         let container = self.find(tenant, id)?;
         container.restarting_by_hand.store(true, Ordering::Release);
@@ -28,7 +43,7 @@ impl Engine {
         let restarted = match stopped {
             Ok(_) => {
                 let mut turn = container.turn.lock().await;
-                self.start_in_turn(&container, &mut turn).await.map(|_| {
+                self.start_in_turn(&container, &mut turn, ports).await.map(|_| {
                     let observation = container.change(|state| state.happened(Utc::now(), "restart", []));
                     self.reports.container(observation.clone());
                     Done::now(observation)
@@ -40,23 +55,20 @@ impl Engine {
         restarted
     }
 
-    async fn start_in_turn(self: &Arc<Self>, container: &Arc<Container>, turn: &mut Turn) -> Result<Done> {
-        let state = container.state();
-        match state.status() {
-            _ if state.observation.removed => {
-                return Err(Error::not_found(domain::Kind::Container, container.id()));
-            }
-            Status::Running | Status::Restarting => return Ok(Done::already(state.observation)),
-            Status::Paused => return Err(Error::conflict("cannot start a paused container, try unpause instead")),
-            Status::Removing | Status::Dead => {
-                return Err(Error::conflict("container is marked for removal and cannot be started"));
-            }
-            Status::Created | Status::Exited => {}
+    async fn start_in_turn(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        turn: &mut Turn,
+        ports: Vec<HostPort>,
+    ) -> Result<Done> {
+        if let Some(already) = startable(container)? {
+            return Ok(already);
         }
         turn.backoff.reset();
         container.change(|state| {
             state.wanted = true;
             state.observation.restart_count = 0;
+            state.ports = ports;
         });
         match self.launch(container, turn).await {
             Ok(observation) => Ok(Done::now(observation)),
@@ -76,5 +88,19 @@ impl Engine {
         } else {
             self.store_later(container);
         }
+    }
+}
+
+/// None: a start may begin. Some: it runs already.
+fn startable(container: &Container) -> Result<Option<Done>> {
+    let state = container.state();
+    match state.status() {
+        _ if state.observation.removed => Err(Error::not_found(domain::Kind::Container, container.id())),
+        Status::Running | Status::Restarting => Ok(Some(Done::already(state.observation))),
+        Status::Paused => Err(Error::conflict("cannot start a paused container, try unpause instead")),
+        Status::Removing | Status::Dead => {
+            Err(Error::conflict("container is marked for removal and cannot be started"))
+        }
+        Status::Created | Status::Exited => Ok(None),
     }
 }

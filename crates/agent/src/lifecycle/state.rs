@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ContainerId, ContainerSpec, Endpoint, Happening, Observation, PlacedVolume, Resources, Status, TenantId,
+    ContainerId, ContainerSpec, Endpoint, Happening, HostPort, Observation, PlacedVolume, Resources, Status, TenantId,
     spec::RestartPolicy,
 };
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct State {
     /// Its networks, once a connect or disconnect has changed them.
     #[serde(default)]
     pub endpoints: Option<Vec<Endpoint>>,
+    /// Of the host, that lead to it in this run, and in those that its restart policy begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<HostPort>,
     /// What an update has set instead of what was accepted.
     #[serde(default)]
     pub limits: Option<Limits>,
@@ -68,7 +71,8 @@ impl State {
             size_rw_bytes: None,
             happenings: Vec::new(),
         };
-        let mut state = Self { observation, wanted: false, last_exit: None, endpoints: None, limits: None };
+        let mut state =
+            Self { observation, wanted: false, last_exit: None, endpoints: None, ports: Vec::new(), limits: None };
         state.happened(Utc::now(), "create", []);
         state
     }

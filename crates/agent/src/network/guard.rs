@@ -9,9 +9,13 @@ use std::{io, net::Ipv4Addr};
 use domain::{Error, Result};
 use ipnet::Ipv4Net;
 
-use super::nftables::{Batch, FAMILY_BRIDGE, Nftables, Verb, element};
+use super::{
+    nftables::{Batch, FAMILY_BRIDGE, Nftables, Verb, element},
+    published,
+};
 
 const TABLE: &str = "guard";
+pub(super) const ROUTER: &str = "router";
 const SET: &str = "senders";
 
 /// The rules of a router. `add` and `flush` keep the set's elements when an agent that has restarted loads them again.
@@ -20,13 +24,15 @@ pub(super) fn ruleset(subnet: Ipv4Net, egress: bool) -> String {
         true => format!("iifname \"br0\" oifname \"up\" ip saddr {subnet} accept"),
         false => String::new(),
     };
+    let (maps, published) = (published::declarations(ROUTER), published::chain("", "iifname \"up\""));
     format!(
-        "add table ip router
-flush table ip router
-table ip router {{
-    chain forward {{
+        "add table ip {ROUTER}
+flush table ip {ROUTER}
+{maps}table ip {ROUTER} {{
+{published}    chain forward {{
         type filter hook forward priority 0; policy drop;
         ct state established,related accept
+        iifname \"up\" oifname \"br0\" ct status dnat accept
         {leaving}
     }}
     chain postrouting {{

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr, sync::Mutex, sync::PoisonError};
 
-use domain::{Error, Result};
+use domain::{Error, HostPort, Result};
 use ipnet::Ipv4Net;
 use rtnetlink::Handle;
 
@@ -15,6 +15,7 @@ use super::{
     links,
     netns::{self, Netns},
     nftables::{self, Batch, FAMILY_IPV4, Nftables, Verb, element},
+    published,
     underlay::{Routes, Underlay},
 };
 
@@ -65,7 +66,7 @@ impl Host {
     /// Loads the rules again if the host's routes have changed.
     pub(super) async fn refresh(&self) -> Result<()> {
         let routes = Routes::of(&self.links, |name| name.starts_with(UPLINK_PREFIX)).await?;
-        let rules = ruleset(&routes, &self.fenced);
+        let rules = ruleset(&routes, &self.fenced, self.underlay.address);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if *loaded != rules {
             self.netns.run(|| nftables::load_here(&rules))?;
@@ -112,6 +113,15 @@ impl Host {
         }
     }
 
+    /// Sends what comes for the port to the router.
+    pub(super) fn publish(&self, port: HostPort, router: Ipv4Addr) -> Result<()> {
+        published::lead(&self.nft, TABLE, port, (router, port.host_port))
+    }
+
+    pub(super) fn withdraw(&self, port: HostPort) -> Result<()> {
+        published::stop(&self.nft, TABLE, port)
+    }
+
     /// Removes a router's uplink, both ends.
     pub(super) async fn remove_uplink(&self, vni: u32) -> Result<()> {
         links::delete(&self.links, &uplink_name(vni)).await
@@ -143,7 +153,7 @@ impl Uplink {
 }
 
 /// `add` and `flush` rather than `delete`: the peers' set keeps its elements.
-fn ruleset(routes: &Routes, fenced: &[Ipv4Net]) -> String {
+fn ruleset(routes: &Routes, fenced: &[Ipv4Net], own: Ipv4Addr) -> String {
     let never = NEVER.iter().map(|n| (*n).to_owned());
     let near = routes.near.iter().chain(fenced).map(Ipv4Net::to_string);
     let fence = never.chain(near).collect::<Vec<_>>().join(", ");
@@ -151,18 +161,22 @@ fn ruleset(routes: &Routes, fenced: &[Ipv4Net]) -> String {
         Some(name) => format!("oifname != \"{name}\" drop"),
         None => "drop".to_owned(),
     };
+    // A container reaches no published port by way of its own host: it dials the tenant's address.
+    let leaving = format!("        iifname \"{UPLINK_PREFIX}*\" return\n");
+    let (maps, published) = (published::declarations(TABLE), published::chain(&leaving, &format!("ip daddr {own}")));
     format!(
         "add table ip {TABLE}
 flush table ip {TABLE}
-add set ip {TABLE} fenced {{ type ipv4_addr; flags interval; auto-merge; }}
+{maps}add set ip {TABLE} fenced {{ type ipv4_addr; flags interval; auto-merge; }}
 flush set ip {TABLE} fenced
 add element ip {TABLE} fenced {{ {fence} }}
 add set ip {TABLE} {PEERS} {{ type ipv4_addr; }}
 table ip {TABLE} {{
-    chain forward {{
+{published}    chain forward {{
         type filter hook forward priority 0; policy accept;
         iifname \"wu*\" jump leaving
         oifname \"wu*\" ct state established,related accept
+        oifname \"wu*\" ct status dnat accept
         oifname \"wu*\" drop
     }}
     chain leaving {{
@@ -202,7 +216,7 @@ mod tests {
 
     #[test]
     fn without_a_default_route_nothing_leaves() {
-        let rules = ruleset(&Routes::default(), &[]);
+        let rules = ruleset(&Routes::default(), &[], Ipv4Addr::LOCALHOST);
         assert!(rules.contains("udp dport { 4789, 8472 } drop\n        drop"), "{rules}");
     }
 }

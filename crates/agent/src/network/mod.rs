@@ -16,6 +16,7 @@ pub(crate) mod nftables;
 mod peers;
 mod plane;
 mod port;
+mod published;
 mod reaper;
 mod router;
 mod routers;

@@ -171,3 +171,10 @@ pub(crate) fn element(table: &str, set: &str, key: &[u8]) -> Attributes {
     let value = Attributes::new().nest(1, Attributes::new().bytes(1, key));
     Attributes::new().text(1, table).text(2, set).nest(3, Attributes::new().nest(1, value))
 }
+
+/// As [`element`], of a map.
+pub(crate) fn map_element(table: &str, map: &str, key: &[u8], value: &[u8]) -> Attributes {
+    let data = |bytes| Attributes::new().bytes(1, bytes);
+    let pair = Attributes::new().nest(1, data(key)).nest(2, data(value));
+    Attributes::new().text(1, table).text(2, map).nest(3, Attributes::new().nest(1, pair))
+}

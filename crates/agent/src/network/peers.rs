@@ -24,6 +24,7 @@ use super::{
     host::Host,
     links::{self, because},
     router::{Router, VXLAN},
+    source::Listing,
 };
 use crate::dns::Names;
 
@@ -65,6 +66,8 @@ struct Known {
     name: String,
     generation: u64,
     listed: BTreeMap<ContainerId, Peer>,
+    /// What this host's own containers are called; the sandbox was given the name that the container was made with.
+    own: BTreeMap<ContainerId, String>,
     announced: BTreeMap<ContainerId, (Peer, Instant)>,
     /// None: not looked at since this agent began.
     programmed: Option<BTreeSet<Path>>,
@@ -106,15 +109,33 @@ impl Peers {
     }
 
     /// A full list. An older generation than the last is ignored.
-    pub(super) fn list(&self, vni: u32, name: &str, generation: u64, peers: Vec<Peer>) {
+    pub(super) fn list(&self, listing: Listing) {
+        let Listing { vni, name, generation, peers, own } = listing;
         let mut known = self.lock();
         let known = known.entry(vni).or_default();
         if generation < known.generation {
             return;
         }
-        known.generation = generation;
-        known.name = name.to_owned();
+        (known.generation, known.name) = (generation, name);
         known.listed = peers.into_iter().map(|p| (p.container.clone(), p)).collect();
+        known.own = own.into_iter().collect();
+    }
+
+    /// Makes DNS answer the name that a container of this host has now, if a list has told it. The lock is held meanwhile,
+    /// or the name of an older list might be written over that of a newer one.
+    pub(super) fn correct(&self, names: &Names, vni: u32, container: &ContainerId) {
+        let known = self.lock();
+        if let Some(name) = known.get(&vni).and_then(|known| known.own.get(container)) {
+            names.rename(vni, container, name);
+        }
+    }
+
+    /// As [`Peers::correct`], for all of them.
+    fn correct_all(&self, names: &Names, vni: u32) {
+        let known = self.lock();
+        for (container, name) in known.get(&vni).into_iter().flat_map(|known| &known.own) {
+            names.rename(vni, container, name);
+        }
     }
 
     /// Some that have just come, also where the network is not yet here: its first container may be on its way.
@@ -156,6 +177,7 @@ impl Peers {
         }
         let running = wanted.into_values().filter(|p| p.running);
         names.set_remote(router.vni, &name, running.map(|p| (p.container, p.address, p.names)));
+        self.correct_all(names, router.vni);
         Ok(())
     }
 
@@ -246,18 +268,22 @@ mod tests {
         }
     }
 
+    fn listing(generation: u64, peers: Vec<Peer>) -> Listing {
+        Listing { vni: 7, name: "net".into(), generation, peers, own: Vec::new() }
+    }
+
     #[test]
     fn an_announcement_outlives_a_list_that_is_older_and_yields_to_one_that_has_it() {
         let (peers, id) = (Peers::default(), ContainerId::random());
         peers.announce(7, "net", vec![peer(&id, true)]);
-        peers.list(7, "net", 3, vec![peer(&id, false)]);
+        peers.list(listing(3, vec![peer(&id, false)]));
         assert!(peers.lock().get_mut(&7).unwrap().wanted()[&id].running);
         assert_eq!(peers.generation(7), 3);
-        peers.list(7, "net", 2, vec![]);
+        peers.list(listing(2, vec![]));
         assert_eq!(peers.lock().get_mut(&7).unwrap().wanted().len(), 1, "an older list changes nothing");
-        peers.list(7, "net", 4, vec![peer(&id, true)]);
+        peers.list(listing(4, vec![peer(&id, true)]));
         assert!(peers.lock().get_mut(&7).unwrap().wanted().len() == 1 && peers.lock()[&7].announced.is_empty());
-        peers.list(7, "net", 5, vec![peer(&id, false)]);
+        peers.list(listing(5, vec![peer(&id, false)]));
         assert!(!peers.lock().get_mut(&7).unwrap().wanted()[&id].running, "it has ended since");
     }
 }

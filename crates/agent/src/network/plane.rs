@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{ContainerId, Endpoint, Error, Result, TenantId, spec::DnsSettings};
+use domain::{ContainerId, Endpoint, Error, HostPort, Result, TenantId, spec::DnsSettings};
 use ipnet::Ipv4Net;
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ use super::{
     router::Router,
     routers::Routers,
     sandbox::{self, Live, State},
-    source::Source,
+    source::{Listing, Source},
     spare::{Pool, Spare},
 };
 use crate::{
@@ -51,11 +51,13 @@ pub struct SandboxRequest<'a> {
     /// First host id of the tenant's range.
     pub uid_base: u32,
     pub container: &'a ContainerId,
-    /// Docker name, which DNS answers.
+    /// Docker name that it was made with; DNS answers it unless a list knows another one.
     pub name: &'a str,
     /// None at all: loopback only, and no DNS.
     pub endpoints: &'a [Endpoint],
     pub dns: &'a DnsSettings,
+    /// Of the host, that lead to it.
+    pub published: &'a [HostPort],
     /// Those that start with `net.` are set here, the others by the runtime.
     pub sysctls: &'a BTreeMap<String, String>,
 }
@@ -150,10 +152,13 @@ impl Plane {
         self.names.remove(container);
         let live = self.lock().remove(container);
         let Some(dir) = sandbox::set_aside(&self.dir_of(container), &self.trash) else { return };
-        let ports = match live {
-            Some(live) => live.ports,
-            None => State::read(&dir).unwrap_or_default().ports,
-        };
+        let state = State::read(&dir).unwrap_or_default();
+        for port in &state.published {
+            if let Err(error) = self.host.withdraw(*port) {
+                tracing::warn!(port = port.host_port, error = error.operator_text(), "withdraw a published port");
+            }
+        }
+        let ports = live.map_or(state.ports, |live| live.ports);
         for port in &ports {
             let Some(router) = self.routers.find(port.vni).await else { continue };
             if let Err(error) = port.silence(&router).await {
@@ -201,10 +206,10 @@ impl Plane {
         present.into_iter().map(|vni| (vni, self.peers.generation(vni))).collect()
     }
 
-    /// Makes `peers` the containers of the network `vni` on other hosts. A network that is not on this host: nothing.
-    pub async fn set_peers(&self, vni: u32, name: &str, generation: u64, peers: Vec<Peer>) -> Result<()> {
-        let Some(router) = self.routers.find(vni).await else { return Ok(()) };
-        self.peers.list(vni, name, generation, peers);
+    /// Makes what is listed the containers of the network. A network that is not on this host: nothing.
+    pub async fn set_peers(&self, listing: Listing) -> Result<()> {
+        let Some(router) = self.routers.find(listing.vni).await else { return Ok(()) };
+        self.peers.list(listing);
         self.peers.apply(&self.host, &router, &self.names).await
     }
 
@@ -263,13 +268,29 @@ impl Plane {
             let links = netns.run(netns::links_here)?;
             port::set_default_route(&links, way_out.gateway).await?;
         }
+        self.publish(request).await?;
         self.changed(request, state.ports, &netns)
+    }
+
+    /// By the network that is the container's way out, as its answers take that way.
+    async fn publish(&self, request: &SandboxRequest<'_>) -> Result<()> {
+        let Some(way_out) = request.endpoints.iter().find(|e| !e.internal) else { return Ok(()) };
+        if request.published.is_empty() {
+            return Ok(());
+        }
+        let router = self.routers.get(way_out).await?;
+        for port in request.published {
+            if let Some(uplink) = router.publish(*port, way_out.address)? {
+                self.host.publish(*port, uplink)?;
+            }
+        }
+        Ok(())
     }
 
     /// DNS follows the networks.
     fn changed(&self, request: &SandboxRequest<'_>, ports: Vec<Port>, netns: &Netns) -> Result<()> {
         let scope = Arc::new(self.scope(request, netns)?);
-        self.names.insert(request.container, Some(request.name), request.endpoints);
+        self.name(request);
         if let Some(live) = self.lock().get_mut(request.container) {
             live.ports = ports;
             if let Some((_, shared)) = &live.dns {
@@ -293,7 +314,7 @@ impl Plane {
         let ports = request.endpoints.iter().map(Port::new).collect::<Result<Vec<_>>>()?;
         let routers = self.routers_of(request).await?;
         let Spare { dir, netns, links, sockets } = self.spares.take(request.uid_base).await?;
-        let state = State { dns_port: sockets.port, ports };
+        let state = State { dns_port: sockets.port, ports, published: request.published.to_vec() };
         let target = self.dir_of(request.container);
         let moved = state.write(&dir).and_then(|()| {
             std::fs::rename(&dir, &target).map_err(|e| Error::because(format!("make {}", target.display()), e))
@@ -307,6 +328,7 @@ impl Plane {
             self.plug(request, &request.endpoints[i], router, port, &netns, &links).await?;
         }
         set_sysctls(&netns, request.sysctls)?;
+        self.publish(request).await?;
         self.go_live(request, ports, &netns, sockets)
     }
 
@@ -335,6 +357,14 @@ impl Plane {
         self.peers.apply(&self.host, router, &self.names).await
     }
 
+    /// The container may have been renamed since it was made: the lists know.
+    fn name(&self, request: &SandboxRequest<'_>) {
+        self.names.insert(request.container, request.name, request.endpoints);
+        for endpoint in request.endpoints {
+            self.peers.correct(&self.names, endpoint.vni, request.container);
+        }
+    }
+
     /// The last step: names and DNS.
     fn go_live(
         &self,
@@ -347,7 +377,7 @@ impl Plane {
         let resolver = Resolver { names: self.names.clone(), scope: scope.clone() };
         // A container of no network may be connected to one later; without any it gets no answers.
         let dns = Some((dns::Server::start(sockets, resolver)?, scope));
-        self.names.insert(request.container, Some(request.name), request.endpoints);
+        self.name(request);
         self.lock().insert(request.container.clone(), Live { ports, dns });
         Ok(self.paths(request.container))
     }
@@ -384,12 +414,14 @@ impl Plane {
             state.ports.push(port);
         }
         state.dns_port = sockets.port;
+        state.published = request.published.to_vec();
         state.write(dir)?;
         for (i, router) in &missing {
             tracing::warn!(container.id = %request.container, "a container's link was missing");
             let links = netns.run(netns::links_here)?;
             self.plug(request, &request.endpoints[*i], router, &state.ports[*i], &netns, &links).await?;
         }
+        self.publish(request).await?;
         self.go_live(request, state.ports, &netns, sockets)
     }
 

@@ -5,9 +5,12 @@
 //! where they belong: moving one later costs 10-20 ms. A router outlives the agent: it is bound at
 //! `<run>/routers/<vni>/net`, and `state.json` beside it holds what can't be read back.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
-use domain::{Endpoint, Error, Result};
+use domain::{Endpoint, Error, HostPort, Result};
 use ipnet::Ipv4Net;
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
@@ -21,6 +24,7 @@ use super::{
     links::{self, because, parse_mac},
     netns::{self, Netns},
     nftables::{self, Nftables},
+    published,
 };
 
 const BRIDGE: &str = "br0";
@@ -32,7 +36,7 @@ const VXLAN_PORT: u16 = 4789;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shape {
     subnet: Ipv4Net,
-    gateway: std::net::Ipv4Addr,
+    gateway: Ipv4Addr,
     /// `None` for internal networks.
     uplink: Option<u16>,
 }
@@ -100,6 +104,14 @@ impl Router {
         (shape.subnet, shape.gateway, shape.uplink.is_none()) == (endpoint.subnet, endpoint.gateway, endpoint.internal)
     }
 
+    /// Sends what comes for the port by the uplink to a container; the address to send it to from the host. None: an
+    /// internal network.
+    pub(super) fn publish(&self, port: HostPort, container: Ipv4Addr) -> Result<Option<Ipv4Addr>> {
+        let Some(uplink) = self.shape.uplink.map(Uplink) else { return Ok(None) };
+        published::lead(&self.nft, guard::ROUTER, port, (container, port.container_port))?;
+        Ok(Some(uplink.router()))
+    }
+
     /// Whether containers' links are still in it.
     pub(super) async fn is_used(&self) -> Result<bool> {
         Ok(links::names(&self.links).await?.iter().any(|name| name.starts_with('p')))
@@ -152,7 +164,7 @@ impl Router {
             let add = links.address().add(index, address.into(), Uplink::PREFIX);
             add.execute().await.map_err(because("add the uplink's address"))?;
         }
-        let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new().gateway(uplink.host()).build();
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(uplink.host()).build();
         self.links.route().add(route).execute().await.map_err(because("add the default route"))
     }
 }

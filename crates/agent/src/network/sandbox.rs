@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use domain::{Error, Result};
+use domain::{Error, HostPort, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{netns, port::Port};
@@ -20,6 +20,9 @@ pub(super) struct State {
     /// Of 127.0.0.11 in the container.
     pub(super) dns_port: u16,
     pub(super) ports: Vec<Port>,
+    /// Of the host, that lead here.
+    #[serde(default)]
+    pub(super) published: Vec<HostPort>,
 }
 
 impl State {

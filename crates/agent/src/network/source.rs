@@ -3,8 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use domain::Result;
-use tokio::time::timeout;
+use domain::{ContainerId, Result};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Peer, Plane};
@@ -20,6 +20,8 @@ pub struct Listing {
     pub name: String,
     pub generation: u64,
     pub peers: Vec<Peer>,
+    /// What this host's own containers in it are called now.
+    pub own: Vec<(ContainerId, String)>,
 }
 
 #[tonic::async_trait]
@@ -44,17 +46,19 @@ impl Plane {
     async fn learn(&self, known: Vec<(u32, u64)>) -> Result<()> {
         let Some(source) = self.source() else { return Ok(()) };
         for listing in source.newer(known).await? {
-            self.set_peers(listing.vni, &listing.name, listing.generation, listing.peers).await?;
+            self.set_peers(listing).await?;
         }
         Ok(())
     }
 
-    /// Until `stop`.
+    /// Until `stop`. The first round is at once: what was taken up after a restart has the names that it was made with.
     pub async fn converge(self: Arc<Self>, stop: CancellationToken) {
         let mut troubled = false;
+        let mut timer = interval(PERIOD);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = tokio::time::sleep(PERIOD) => {}
+                _ = timer.tick() => {}
                 () = stop.cancelled() => return,
             }
             let known = self.networks().await;

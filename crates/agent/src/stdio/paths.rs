@@ -45,11 +45,11 @@ pub(super) fn limits(log: &LogSpec) -> (u64, u32) {
     }
 }
 
-/// `binary://` URI for both stdout and stderr of `Tasks.Create`.
-pub fn log_uri(helpers: &Path, paths: &Paths, log: &LogSpec, tty: bool) -> String {
+/// `binary://` URI for both stdout and stderr of `Tasks.Create`. `owner`: the host's number for the container's root.
+pub fn log_uri(helpers: &Path, paths: &Paths, log: &LogSpec, tty: bool, owner: u32) -> String {
     let (max_bytes, max_files) = limits(log);
     format!(
-        "binary://{}?dir={}&socket={}&max_bytes={max_bytes}&max_files={max_files}&tty={}",
+        "binary://{}?dir={}&socket={}&max_bytes={max_bytes}&max_files={max_files}&tty={}&owner={owner}",
         escape(&helpers.join(LOGGER)),
         escape(&paths.log_dir),
         escape(&paths.log_socket),
@@ -80,15 +80,15 @@ mod tests {
     #[test]
     fn uri_survives_odd_paths() {
         let paths = paths(Path::new("/var/a b/c"), Path::new("/run/50%"));
-        let uri = log_uri(Path::new("/usr/lib/x y"), &paths, &spec(LogDriver::JsonFile), true);
+        let uri = log_uri(Path::new("/usr/lib/x y"), &paths, &spec(LogDriver::JsonFile), true, 70_000);
         let expected = "binary:///usr/lib/x%20y/wharfinger-logger?dir=/var/a%20b/c/log&socket=/run/50%25/log.sock";
-        assert_eq!(uri, format!("{expected}&max_bytes=20000&max_files=3&tty=1"));
+        assert_eq!(uri, format!("{expected}&max_bytes=20000&max_files=3&tty=1&owner=70000"));
     }
 
     #[test]
     fn driver_none_keeps_a_small_ring() {
         let paths = paths(Path::new("/c"), Path::new("/r"));
-        let uri = log_uri(Path::new("/h"), &paths, &spec(LogDriver::None), false);
-        assert!(uri.ends_with("&max_bytes=1048576&max_files=2&tty=0"), "{uri}");
+        let uri = log_uri(Path::new("/h"), &paths, &spec(LogDriver::None), false, 0);
+        assert!(uri.ends_with("&max_bytes=1048576&max_files=2&tty=0&owner=0"), "{uri}");
     }
 }

@@ -308,7 +308,7 @@ fn a_restart_by_hand_keeps_a_container_of_rm() {
         spec.auto_remove = true;
         let id = host.launch(spec).await;
         let before = host.observation(&id).pid;
-        let done = host.engine.restart(host.tenant, &id, Some(Signal::KILL), Some(1)).await.unwrap();
+        let done = host.engine.restart(host.tenant, &id, Some(Signal::KILL), Some(1), Vec::new()).await.unwrap();
         assert_eq!(done.observation.status, Status::Running);
         assert_ne!(done.observation.pid, before);
         host.engine.kill(host.tenant, &id, Signal::KILL).await.unwrap();

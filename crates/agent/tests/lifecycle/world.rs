@@ -321,6 +321,7 @@ impl Host {
             network: NetworkMode::None,
             dns: DnsSettings::default(),
             extra_hosts: vec![],
+            ports: vec![],
             log: LogSpec {
                 driver: LogDriver::JsonFile,
                 max_size_bytes: 1 << 20,
@@ -360,7 +361,7 @@ impl Host {
     }
 
     pub(crate) async fn start(&self, id: &ContainerId) -> Result<Done> {
-        self.engine.start(self.tenant, id).await
+        self.engine.start(self.tenant, id, Vec::new()).await
     }
 
     /// Created and started.

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
 
+mod names;
+mod published;
 mod world;
 
 use std::{
@@ -97,6 +99,7 @@ impl Guest {
             container: &self.id,
             name: self.name,
             endpoints: &self.endpoints,
+            published: &[],
             dns: &self.dns,
             sysctls: &self.sysctls,
         }

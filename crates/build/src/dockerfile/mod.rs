@@ -4,6 +4,7 @@
 //! their line numbers, nor the words of ONBUILD triggers, flags of instructions and `escape` as the classic builder takes
 //! them; what was left to write around it was more than this.
 
+mod change;
 mod flags;
 mod health;
 mod heredoc;
@@ -12,6 +13,7 @@ mod lines;
 mod stages;
 mod words;
 
+pub use change::change;
 pub use heredoc::Heredoc;
 pub use instruction::{Command, Copy, Instruction, Onbuild, Program, Run, trigger};
 pub use stages::{Dockerfile, Stage};
@@ -32,6 +34,13 @@ impl Fault {
             Self::Syntax(text) => format!("failed to parse Dockerfile: {text}"),
             Self::Instruction(text) => format!("dockerfile parse error on line {line}: {text}"),
         })
+    }
+
+    /// Where there is no file that has lines.
+    fn plain(self) -> Error {
+        match self {
+            Self::Syntax(text) | Self::Instruction(text) => Error::invalid(text),
+        }
     }
 
     fn instruction(text: impl Into<String>) -> Self {

@@ -7,13 +7,15 @@ use super::{ATTRIBUTE, BLOCK_BYTES, HARD_LINK, SYMLINK};
 const NAME_BYTES: usize = 100;
 /// Twelve octal digits less the terminator.
 const SIZE_MAX: u64 = 0o77_777_777_777;
+/// Permissions, set-id and sticky bits: all that a header's mode holds, as in Go's `archive/tar`.
+const MODE: u32 = 0o7777;
 
 pub(crate) struct Header<'a> {
     pub(crate) kind: u8,
     pub(crate) name: &'a [u8],
     /// Target of a link.
     pub(crate) link: &'a [u8],
-    /// With the type's bits, as dockerd sends it.
+    /// As in `st_mode`; only the permissions are written, the type is said by `kind`.
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -36,7 +38,7 @@ impl Header<'_> {
         }
         let size = if self.size > SIZE_MAX { 0 } else { self.size };
         let mut block = Block::new(self.kind, self.name, size);
-        block.number(100..108, u64::from(self.mode & 0o7_777_777));
+        block.number(100..108, u64::from(self.mode & MODE));
         block.number(108..116, u64::from(self.uid & 0o7_777_777));
         block.number(116..124, u64::from(self.gid & 0o7_777_777));
         block.number(136..148, u64::try_from(self.mtime_s).unwrap_or(0).min(SIZE_MAX));
@@ -136,5 +138,42 @@ impl Block {
         let sum: u32 = self.0.iter().map(|b| u32::from(*b)).sum();
         self.0[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tar::{DIRECTORY, FIFO, REGULAR};
+
+    fn mode_field(kind: u8, mode: u32) -> String {
+        let header = Header {
+            kind,
+            name: b"n",
+            link: b"",
+            mode,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            mtime_s: 0,
+            device: (0, 0),
+            capability: None,
+        };
+        let mut bytes = Vec::new();
+        header.write(&mut bytes).expect("a vector");
+        String::from_utf8_lossy(&bytes[100..108]).into_owned()
+    }
+
+    #[test]
+    fn a_mode_is_permissions_alone() {
+        for (kind, mode, wanted) in [
+            (REGULAR, 0o100_640, "0000640\0"),
+            (REGULAR, 0o106_755, "0006755\0"),
+            (DIRECTORY, 0o041_777, "0001777\0"),
+            (SYMLINK, 0o120_777, "0000777\0"),
+            (FIFO, 0o010_600, "0000600\0"),
+        ] {
+            assert_eq!(mode_field(kind, mode), wanted, "{mode:o}");
+        }
     }
 }

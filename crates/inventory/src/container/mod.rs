@@ -11,7 +11,9 @@ mod update;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerId, ContainerName, ContainerSpec, Digest, Endpoint, HostId, MountedVolume, Observation};
+use domain::{
+    ContainerId, ContainerName, ContainerSpec, Digest, Endpoint, HostId, MountedVolume, Observation, PublishedPort,
+};
 use serde_json::value::RawValue;
 
 pub(crate) use find::prefix_range;
@@ -44,6 +46,8 @@ pub struct Container {
     pub observation: Observation,
     pub volumes: Vec<MountedVolume>,
     pub endpoints: Vec<Endpoint>,
+    /// While it runs.
+    pub ports: Vec<PublishedPort>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -63,6 +67,8 @@ pub struct ContainerSummary {
     pub observation: Observation,
     pub volumes: Vec<MountedVolume>,
     pub endpoints: Vec<Endpoint>,
+    /// While it runs.
+    pub ports: Vec<PublishedPort>,
     /// `80/tcp` and so on, out of its `Config`.
     pub exposed_ports: Vec<String>,
     pub created_at: DateTime<Utc>,

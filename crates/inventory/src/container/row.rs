@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::{ContainerSpec, Endpoint, Error, Health, HostId, MountedVolume, Observation, Result, TenantId};
+use domain::{
+    ContainerSpec, Endpoint, Error, Health, HostId, MountedVolume, Observation, PublishedPort, Result, TenantId,
+};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -35,6 +37,7 @@ pub(super) struct SummaryRow {
     health: Option<Json<Health>>,
     size_rw_bytes: Option<i64>,
     exposed_ports: Vec<String>,
+    ports: Option<Json<Vec<PublishedPort>>>,
     volumes: Option<Json<Vec<MountedVolume>>>,
     endpoints: Option<Json<Vec<Endpoint>>>,
     created_at: DateTime<Utc>,
@@ -88,6 +91,7 @@ impl TryFrom<SummaryRow> for ContainerSummary {
             volumes: row.volumes.map(|v| v.0).unwrap_or_default(),
             endpoints: row.endpoints.map(|e| e.0).unwrap_or_default(),
             exposed_ports: row.exposed_ports,
+            ports: row.ports.map(|p| p.0).unwrap_or_default(),
             created_at: row.created_at,
             id,
         })
@@ -115,6 +119,7 @@ impl TryFrom<ContainerRow> for Container {
             observation: summary.observation,
             volumes: summary.volumes,
             endpoints: summary.endpoints,
+            ports: summary.ports,
             created_at: summary.created_at,
         })
     }

@@ -10,6 +10,7 @@ mod hosts;
 mod images;
 mod ingest;
 mod networks;
+mod ports;
 mod reservations;
 mod updates;
 mod volumes;
@@ -161,6 +162,7 @@ fn spec(cpu_millis: i64, memory_bytes: i64) -> ContainerSpec {
         network: NetworkMode::Tenant(vec![wish("default")]),
         dns: DnsSettings::default(),
         extra_hosts: vec![],
+        ports: vec![],
         log: LogSpec {
             driver: LogDriver::JsonFile,
             max_size_bytes: 1 << 20,

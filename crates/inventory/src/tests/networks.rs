@@ -165,3 +165,34 @@ async fn hosts_hear_of_what_changes_and_only_of_their_own_networks(pg: PgPool) {
     assert_eq!(sharing.vtep, "10.0.0.1");
     assert_eq!(newer(world.hosts[1], 0).await.remove(0).peers.len(), 2);
 }
+
+#[sqlx::test(migrations = "../../migrations")]
+async fn every_host_of_a_network_hears_of_a_new_name(pg: PgPool) {
+    let world = World::new(pg, 2).await;
+    let (view, inventory) = (world.view(), &world.inventory);
+    let id = world.place("web").await;
+    let mut other = world.new_container("db");
+    other.spec.network = NetworkMode::Tenant(vec![wish("bridge", None)]);
+    inventory.reserve(&other, world.hosts[1]).await.unwrap();
+    view.observe(&observed(world.tenant.id, &id, 1, Status::Running)).await.unwrap();
+    let network = view.network("bridge").await.unwrap();
+    let newer = |host: HostId, generation: u64| async move {
+        inventory.newer_networks(host, &[NetworkVersion { vni: network.vni, generation }]).await.unwrap()
+    };
+    let before = newer(world.hosts[0], 0).await.remove(0);
+    view.rename(&id, &"front".parse().unwrap()).await.unwrap();
+    for host in &world.hosts {
+        let after = newer(*host, before.generation).await.remove(0);
+        let renamed = after.peers.iter().find(|p| p.container == id).unwrap();
+        // The agent takes the first for the container's own.
+        assert_eq!(
+            (renamed.host, renamed.names.as_slice()),
+            (world.hosts[0], &["front".to_owned(), "db".to_owned()][..])
+        );
+        assert!(newer(*host, after.generation).await.is_empty());
+    }
+    // A refused one is no news.
+    let known = newer(world.hosts[0], 0).await.remove(0).generation;
+    assert!(view.rename(&id, &"db".parse().unwrap()).await.is_err());
+    assert!(newer(world.hosts[0], known).await.is_empty());
+}

@@ -6,7 +6,7 @@ use docker_api::strict;
 use domain::{ContainerId, Digest, ImageRootfs, RestartPolicy, spec::LogDriver};
 
 use super::*;
-use crate::{ImageFacts, Package, Protocol};
+use crate::{ImageFacts, Package};
 
 mod hostile;
 mod properties;
@@ -126,7 +126,10 @@ fn the_options_of_docker_run() {
     assert_eq!((a.constraints, a.affinities), (vec!["zone==a".to_owned()], vec!["role!=~web".to_owned()]));
     assert_eq!(a.config.env, Some(vec!["A=1".to_owned(), "FOO=bar".to_owned()]));
     assert_eq!(a.labels["com.docker.swarm.constraints"], r#"["zone==a"]"#);
-    assert_eq!((a.ports.len(), a.ports[0].protocol, a.spec.log.max_size_bytes), (1, Protocol::Tcp, 1 << 20));
+    assert_eq!(
+        (a.spec.ports.len(), a.spec.ports[0].protocol, a.spec.log.max_size_bytes),
+        (1, domain::Protocol::Tcp, 1 << 20)
+    );
     assert_eq!(a.warnings.len(), 1, "{:?}", a.warnings);
 }
 

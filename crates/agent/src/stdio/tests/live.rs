@@ -1,7 +1,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use super::{Got, Scratch, all, collect, log_spec};
 use crate::stdio::{Attach, attach, log_uri, logs};
 
 const MIB: usize = 1 << 20;
+const OWNER: u32 = 70_000;
 
 /// A container, as far as its logger can tell.
 struct Container {
@@ -26,7 +27,7 @@ struct Container {
 impl Container {
     /// The arguments come from the URI, as with containerd.
     fn start(scratch: &Scratch, max_bytes: u64) -> Self {
-        let uri = log_uri(&helpers(), &scratch.paths(), &log_spec(max_bytes, 2), false);
+        let uri = log_uri(&helpers(), &scratch.paths(), &log_spec(max_bytes, 2), false, OWNER);
         let (path, query) = uri.strip_prefix("binary://").unwrap().split_once('?').unwrap();
         let pairs = query.split('&').flat_map(|p| p.split('='));
         let (out, stdout) = pipe();
@@ -47,6 +48,11 @@ impl Container {
 
     fn err(&mut self, bytes: &[u8]) {
         self.stderr.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// Who owns the pipes.
+    fn owners(&self) -> [u32; 2] {
+        [&self.stdout, &self.stderr].map(|pipe| pipe.as_ref().unwrap().metadata().unwrap().uid())
     }
 
     fn end(mut self) {
@@ -84,6 +90,14 @@ fn noise(len: usize) -> Vec<u8> {
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     time::timeout(Duration::from_secs(60), work).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_pipes_become_the_container_s_root_s() {
+    let scratch = Scratch::new("owner");
+    let container = Container::start(&scratch, 0);
+    assert_eq!(container.owners(), [OWNER; 2]);
+    container.end();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

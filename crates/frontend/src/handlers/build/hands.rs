@@ -64,6 +64,10 @@ impl ::build::Hands for Hand {
         pulling::image(self, reference, platform, pull).await
     }
 
+    async fn present(&self, reference: &str) -> Result<::build::Base> {
+        self.rows.image(reference).await.map(pulling::base)
+    }
+
     async fn cached(&self, parent: Option<&Digest>, key: &Digest) -> Result<Option<::build::Base>> {
         let Some(step) = self.rows.cached_step(parent, key).await? else { return Ok(None) };
         Ok(Some(::build::Base { id: step.image_id, config: step.config, layers: step.layers }))

@@ -34,7 +34,7 @@ pub(super) async fn image(hand: &Hand, reference: &str, platform: &str, pull: bo
     Ok(base(hand.rows.image(pulled.id.as_str()).await?))
 }
 
-fn base(image: Image) -> ::build::Base {
+pub(super) fn base(image: Image) -> ::build::Base {
     ::build::Base { id: image.id, config: image.config, layers: image.layers }
 }
 

@@ -73,7 +73,7 @@ fn body(hand: &Hand, step: &::build::Step, image: &Digest) -> ContainerCreateBod
 
 pub(super) async fn run(hand: &Hand, id: &ContainerId) -> Result<i32> {
     let target = Target::find(&hand.app, &hand.caller, id.as_str()).await?;
-    let request = v1::StartRequest { container: Some(target.key.clone()) };
+    let request = v1::StartRequest { container: Some(target.key.clone()), ..Default::default() };
     let started = target.agent.clone().start(within(DEADLINE, request)).await.map_err(rpc::status::from_status)?;
     target.store(started.into_inner()).await?;
     follow(hand, &target).await?;

@@ -1,11 +1,12 @@
-//! Telling the other hosts of a network that a container is there, before the client hears that it is.
+//! Telling the hosts of a network that a container is there, or has another name, before the client hears that it is so.
 //!
 //! A host that does not answer is not waited for: it converges by the network's generation once it is back.
 
 use std::time::Duration;
 
-use domain::Endpoint;
+use domain::{Endpoint, HostId};
 use futures::future::join_all;
+use inventory::{Container, TenantView};
 use rpc::v1;
 
 use super::verb::{Target, within};
@@ -37,6 +38,34 @@ pub(crate) async fn announce(app: &App, target: &Target, endpoints: &[Endpoint])
         }
     });
     join_all(calls).await;
+}
+
+/// The name of `container` has changed in the rows: its own host and those that share its networks ask for them.
+pub(crate) async fn renamed(app: &App, rows: &TenantView, container: &Container) {
+    if container.endpoints.is_empty() {
+        return;
+    }
+    let sharing = match rows.hosts_that_share(&container.id, container.host).await {
+        Ok(sharing) => sharing,
+        Err(error) => return tracing::warn!(error = error.operator_text(), "hosts of a network"),
+    };
+    let own = container.host_reachable.then(|| (container.host, container.host_endpoint.clone()));
+    let vnis: Vec<u32> = container.endpoints.iter().map(|e| e.vni).collect();
+    let calls = sharing.hosts.into_iter().chain(own).map(|(host, endpoint)| {
+        let request = v1::CatchUpRequest { vnis: vnis.clone() };
+        async move { catch_up(app, host, &endpoint, request).await }
+    });
+    join_all(calls).await;
+}
+
+async fn catch_up(app: &App, host: HostId, endpoint: &str, request: v1::CatchUpRequest) {
+    let outcome = match app.channels.networks(host, endpoint) {
+        Ok(mut networks) => networks.catch_up(within(DEADLINE, request)).await.map(drop),
+        Err(error) => Err(rpc::status::to_status(error)),
+    };
+    if let Err(status) = outcome {
+        tracing::warn!(host.id = %host, error = status.message(), "a host does not hear of a new name yet");
+    }
 }
 
 fn update(target: &Target, endpoint: &Endpoint, vtep: &str) -> v1::NetworkPeers {

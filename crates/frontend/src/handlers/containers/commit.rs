@@ -96,7 +96,7 @@ fn config(given: Option<ContainerConfig>, own: &Value, changes: &[String]) -> Re
         Some(given) => container_config_json(given).map_err(broken)?,
         None => own.clone(),
     };
-    images::changes::apply(&mut config, changes)?;
+    build::dockerfile::change(&mut config, changes)?;
     if given.is_some()
         && let (Some(config), Some(own)) = (config.as_object_mut(), own.as_object())
     {

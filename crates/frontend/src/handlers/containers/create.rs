@@ -153,13 +153,12 @@ impl Draft<'_> {
             id: self.wanted.id,
             name: self.name,
             default_log: LogDriver::JsonFile,
-            reserved_ports: &[],
+            // The Docker API answers there, at each tenant's address.
+            reserved_ports: &[self.app.config.listen.port()],
             volumes_from: self.wanted.volumes_from,
         };
-        let accepted = policy::create(&context, body)?;
-        if !accepted.ports.is_empty() {
-            return Err(Error::unsupported("HostConfig.PortBindings: published ports are not supported yet"));
-        }
+        let mut accepted = policy::create(&context, body)?;
+        self.link(&mut accepted).await?;
         for volume in &accepted.volumes {
             check_offered(&self.app.inventory, volume).await?;
         }
@@ -167,6 +166,17 @@ impl Draft<'_> {
         let spec_json = rpc::to_json(&accepted.spec);
         let new = self.row(caller, reference, accepted)?;
         Ok((warnings, self.reserve(&new, spec_json).await?))
+    }
+
+    /// As in dockerd: on the default network a link is to one container, whatever it is called later; elsewhere it is to
+    /// whoever has the name.
+    async fn link(&self, accepted: &mut Accepted) -> Result<()> {
+        if accepted.network_mode == "bridge" {
+            for linked in accepted.spec.dns.links.values_mut() {
+                *linked = self.rows.container(linked).await?.id.short().to_owned();
+            }
+        }
+        Ok(())
     }
 
     fn row(&self, caller: &Caller, image_reference: String, accepted: Accepted) -> Result<NewContainer> {

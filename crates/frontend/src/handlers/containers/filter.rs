@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use docker_api::filters::Filters;
-use domain::{ContainerId, Digest, Error, Result, Status};
+use domain::{ContainerId, Digest, Error, PublishedPort, Result, Status};
 use inventory::{ContainerSummary, TenantView};
 use regex::Regex;
 
@@ -114,9 +114,9 @@ impl Filter {
             && self.ancestors.as_ref().is_none_or(|images| images.contains(&c.image_id))
             && self.any("network", |wish| on_network(c, wish))
             && self.any("expose", |wish| c.exposed_ports.iter().any(|port| port_matches(wish, port)))
-            // No container here is a Swarm task, publishes a port, or has an isolation to choose.
+            && self.any("publish", |wish| c.ports.iter().any(|port| port_matches(wish, &published(port))))
+            // No container here is a Swarm task, or has an isolation to choose.
             && self.filters.flag("is-task") != Ok(Some(true))
-            && !self.filters.has("publish")
             && self.any("isolation", |wish| wish == "default" || wish.is_empty())
             && self.any("volume", |wish| c.volumes.iter().any(|v| v.name == wish || v.target == wish))
     }
@@ -161,6 +161,10 @@ fn on_network(c: &ContainerSummary, wish: &str) -> bool {
         true => wish == "none",
         false => c.endpoints.iter().any(|e| e.network_name == wish || e.network.as_str() == wish),
     }
+}
+
+fn published(port: &PublishedPort) -> String {
+    format!("{}/{}", port.port, port.protocol.as_str())
 }
 
 /// `80`, `80/tcp`, `80-90`, `80-90/udp` against `80/tcp`.

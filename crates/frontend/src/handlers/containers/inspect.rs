@@ -149,8 +149,8 @@ struct NetworkSettings<'a> {
     #[serde(rename = "SandboxID")]
     sandbox_id: &'a str,
     sandbox_key: &'a str,
-    /// Exposed ones; none is published.
-    ports: BTreeMap<String, Option<()>>,
+    /// Exposed ones, with where they are published.
+    ports: BTreeMap<String, Option<Vec<Binding>>>,
     hairpin_mode: bool,
     #[serde(rename = "LinkLocalIPv6Address")]
     link_local_ipv6_address: &'a str,
@@ -252,11 +252,7 @@ impl<'a> NetworkSettings<'a> {
             bridge: "",
             sandbox_id: "",
             sandbox_key: "",
-            ports: if running && !container.endpoints.is_empty() {
-                exposed(&container.docker_config)
-            } else {
-                BTreeMap::new()
-            },
+            ports: if running && !container.endpoints.is_empty() { ports(container) } else { BTreeMap::new() },
             hairpin_mode: false,
             link_local_ipv6_address: "",
             link_local_ipv6_prefix_len: 0,
@@ -275,13 +271,31 @@ impl<'a> NetworkSettings<'a> {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Binding {
+    host_ip: String,
+    host_port: String,
+}
+
+fn ports(container: &Container) -> BTreeMap<String, Option<Vec<Binding>>> {
+    let mut ports: BTreeMap<String, Option<Vec<Binding>>> =
+        exposed(&container.docker_config).into_iter().map(|port| (port, None)).collect();
+    for port in &container.ports {
+        let key = format!("{}/{}", port.container_port, port.protocol.as_str());
+        let binding = Binding { host_ip: port.address.to_string(), host_port: port.port.to_string() };
+        ports.entry(key).or_default().get_or_insert_default().push(binding);
+    }
+    ports
+}
+
 /// `80/tcp` and so on, out of the stored `Config`.
-pub(super) fn exposed(docker_config: &RawValue) -> BTreeMap<String, Option<()>> {
+fn exposed(docker_config: &RawValue) -> Vec<String> {
     #[derive(Deserialize)]
     struct Exposed {
         #[serde(rename = "ExposedPorts", default)]
         ports: Option<BTreeMap<String, IgnoredAny>>,
     }
     let exposed: Option<Exposed> = serde_json::from_str(docker_config.get()).ok();
-    exposed.and_then(|e| e.ports).unwrap_or_default().into_keys().map(|port| (port, None)).collect()
+    exposed.and_then(|e| e.ports).unwrap_or_default().into_keys().collect()
 }

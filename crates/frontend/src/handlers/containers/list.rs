@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -79,11 +80,15 @@ struct NetworkSettings<'a> {
     networks: Networks<'a>,
 }
 
-/// An exposed port; none is published.
+/// A published port, or one that is just exposed.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Port<'a> {
+    #[serde(rename = "IP", skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
     private_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_port: Option<u16>,
     #[serde(rename = "Type")]
     protocol: &'a str,
 }
@@ -94,11 +99,21 @@ impl<'a> Port<'a> {
         if !c.observation.status.is_running() || c.endpoints.is_empty() {
             return Vec::new();
         }
-        let ports = c.exposed_ports.iter().filter_map(|port| {
-            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-            Some(Self { private_port: number.parse().ok()?, protocol })
+        let published = c.ports.iter().map(|port| Self {
+            ip: Some(port.address),
+            private_port: port.container_port,
+            public_port: Some(port.port),
+            protocol: port.protocol.as_str(),
         });
-        ports.collect()
+        let is_published =
+            |number, protocol| c.ports.iter().any(|p| (p.container_port, p.protocol.as_str()) == (number, protocol));
+        let exposed = c.exposed_ports.iter().filter_map(|port| {
+            let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            let private_port = number.parse().ok()?;
+            let only = !is_published(private_port, protocol);
+            only.then_some(Self { ip: None, private_port, public_port: None, protocol })
+        });
+        published.chain(exposed).collect()
     }
 }
 

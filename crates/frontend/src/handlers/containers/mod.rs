@@ -17,6 +17,7 @@ pub(crate) mod logs;
 mod mounts;
 mod network;
 pub(crate) mod pause;
+mod ports;
 pub(crate) mod prune;
 pub(crate) mod remove;
 pub(crate) mod rename;

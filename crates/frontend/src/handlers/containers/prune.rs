@@ -5,17 +5,13 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use docker_api::{
-    filters::{FilterError, Filters, has_label},
-    time::parse_timestamp,
-};
-use domain::{ContainerId, Error, Event, EventType, Result};
+use domain::{ContainerId, Event, EventType, Result};
 use futures::StreamExt;
 use inventory::ContainerSummary;
 use serde::Serialize;
 
 use super::remove;
-use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
+use crate::{error::Answer, extract::Caller, handlers::pruning::Pruning, json, query::Params, state::App};
 
 /// Removals under way at the same time.
 const AT_ONCE: usize = 8;
@@ -65,45 +61,19 @@ impl Chosen {
 }
 
 struct Filter {
-    filters: Filters,
+    pruning: Pruning,
     until: Option<DateTime<Utc>>,
 }
 
 impl Filter {
     fn read(params: &Params) -> Result<Self> {
-        let invalid = |e: FilterError| Error::invalid(e.to_string());
-        let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
-        filters.check(&["label", "label!", "until"]).map_err(invalid)?;
-        let until = match filters.get("until") {
-            [] => None,
-            [text] => Some(parse_timestamp(text, Utc::now()).map_err(|e| Error::invalid(e.to_string()))?),
-            _ => return Err(Error::invalid("more than one until filter specified")),
-        };
-        Ok(Self { filters, until })
+        let pruning = Pruning::read(params, &["label", "label!", "until"])?;
+        Ok(Self { until: pruning.until()?, pruning })
     }
 
     fn wants(&self, c: &ContainerSummary) -> bool {
         c.observation.status.can_remove()
             && self.until.is_none_or(|until| c.created_at <= until)
-            && self.filters.labels_match("label", &c.labels)
-            && !self.filters.get("label!").iter().any(|wish| has_label(wish, &c.labels))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(filters: &str) -> Result<Filter> {
-        let uri = format!("/prune?filters={}", filters.replace('"', "%22").replace(['{', '}'], ""));
-        let uri = uri.replace("filters=", "filters=%7B") + "%7D";
-        Filter::read(&Params::of(&uri.parse().expect("uri")).expect("query"))
-    }
-
-    #[test]
-    fn a_filter_that_is_not_understood_never_deletes_more() {
-        assert!(read(r#""until":["1h"],"label":["a=b"],"label!":["keep"]"#).is_ok());
-        assert!(read(r#""status":["exited"]"#).is_err());
-        assert!(read(r#""until":["1h","2h"]"#).is_err() && read(r#""until":["soon"]"#).is_err());
+            && self.pruning.wants(&c.labels)
     }
 }

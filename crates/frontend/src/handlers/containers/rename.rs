@@ -1,9 +1,10 @@
-//! `POST /containers/{id}/rename?name=`: 204. Only the inventory knows names.
+//! `POST /containers/{id}/rename?name=`: 204. The inventory's row first, then the hosts whose DNS answers the name.
 
 use axum::extract::State;
 use domain::{ContainerName, Error};
 use http::StatusCode;
 
+use super::announce;
 use crate::{
     error::{Answer, ApiError},
     extract::{Caller, Reference},
@@ -24,6 +25,7 @@ pub(crate) async fn rename(State(app): State<App>, caller: Caller, Reference(id)
         return Err(Error::invalid("Renaming a container with the same name as its current name").into());
     }
     rows.rename(&container.id, &name).await.map_err(allocating)?;
+    announce::renamed(&app, &rows, &container).await;
     Ok(json::empty(StatusCode::NO_CONTENT))
 }
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use http::StatusCode;
 
-use super::{stop::Wish, verb::Target};
+use super::{ports::Ports, stop::Wish, verb::Target};
 use crate::{
     error::Answer,
     extract::{Caller, Reference},
@@ -20,7 +20,14 @@ pub(crate) async fn restart(
 ) -> Answer {
     let wish = Wish::of(&params)?;
     let target = Target::find(&app, &caller, &id).await?;
-    let reply = target.agent.clone().restart(wish.request(&target)).await?.into_inner();
-    target.store(reply).await?;
+    let ports = Ports::take(&target).await?;
+    let request = wish.request(&target, ports.of_host.clone());
+    let (restarted, ()) = tokio::join!(async { target.agent.clone().restart(request).await }, ports.announce(&app));
+    let stored = match restarted {
+        Ok(reply) => target.store(reply.into_inner()).await.map(drop),
+        Err(status) => Err(rpc::status::from_status(status)),
+    };
+    ports.settle(&target).await?;
+    stored?;
     Ok(json::empty(StatusCode::NO_CONTENT))
 }

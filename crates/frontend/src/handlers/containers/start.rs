@@ -10,6 +10,7 @@ use rpc::v1;
 
 use super::{
     announce::announce,
+    ports::Ports,
     verb::{DEADLINE, Target, within},
 };
 use crate::{
@@ -30,22 +31,53 @@ pub(crate) async fn start(
 ) -> Answer {
     check(&params, &headers)?;
     let target = Target::find(&app, &caller, &id).await?;
-    let request = v1::StartRequest { container: Some(target.key.clone()) };
+    let ports = match Ports::take(&target).await {
+        Ok(ports) => ports,
+        Err(error) => return refused(&target, error).await,
+    };
+    let request =
+        v1::StartRequest { container: Some(target.key.clone()), ports: ports.of_host.clone(), refused: String::new() };
     // Whoever hears that the container runs must be able to reach it from every host.
-    let (started, ()) = tokio::join!(
+    let (started, (), ()) = tokio::join!(
         async { target.agent.clone().start(within(DEADLINE, request)).await },
         announce(&app, &target, &target.container.endpoints),
+        ports.announce(&app),
     );
     match started {
-        Ok(reply) => Ok(json::empty(match target.store(reply.into_inner()).await?.0 {
-            v1::Outcome::Already => StatusCode::NOT_MODIFIED,
-            v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,
-        })),
+        Ok(reply) => {
+            let outcome = target.store(reply.into_inner()).await?.0;
+            ports.settle(&target).await?;
+            Ok(json::empty(match outcome {
+                v1::Outcome::Already => StatusCode::NOT_MODIFIED,
+                v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,
+            }))
+        }
         Err(status) => {
             store_failure(&target).await;
+            // A start that may still succeed keeps them until its host tells.
+            if !matches!(status.code(), tonic::Code::DeadlineExceeded | tonic::Code::Unavailable) {
+                ports.settle(&target).await?;
+            }
             Err(status.into())
         }
     }
+}
+
+/// A port is somebody else's: the host tells of a start that failed, and lets a container of `--rm` go.
+async fn refused(target: &Target, error: Error) -> Answer {
+    if let Error::Conflict(why) = &error {
+        let request =
+            v1::StartRequest { container: Some(target.key.clone()), refused: why.clone(), ..Default::default() };
+        match target.agent.clone().start(within(DEADLINE, request)).await {
+            // It runs already, with the ports that it has.
+            Ok(_) => return Ok(json::empty(StatusCode::NOT_MODIFIED)),
+            Err(status) => {
+                store_failure(target).await;
+                return Err(status.into());
+            }
+        }
+    }
+    Err(error.into())
 }
 
 /// A start that failed has changed the container (exit code 127, `State.Error`); the error itself carries no observation, so

@@ -24,7 +24,7 @@ const MARGIN: Duration = Duration::from_secs(60);
 pub(crate) async fn stop(State(app): State<App>, caller: Caller, Reference(id): Reference, params: Params) -> Answer {
     let wish = Wish::of(&params)?;
     let target = Target::find(&app, &caller, &id).await?;
-    let reply = target.agent.clone().stop(wish.request(&target)).await?.into_inner();
+    let reply = target.agent.clone().stop(wish.request(&target, Vec::new())).await?.into_inner();
     Ok(json::empty(match target.store(reply).await?.0 {
         v1::Outcome::Already => StatusCode::NOT_MODIFIED,
         v1::Outcome::Done | v1::Outcome::Unspecified => StatusCode::NO_CONTENT,
@@ -44,11 +44,13 @@ impl Wish {
         Ok(Self { signal: params.filled("signal").map(str::parse).transpose()?, timeout_s })
     }
 
-    pub(super) fn request(&self, target: &Target) -> Request<v1::StopRequest> {
+    /// With the ports that a restart publishes.
+    pub(super) fn request(&self, target: &Target, ports: Vec<v1::HostPort>) -> Request<v1::StopRequest> {
         let message = v1::StopRequest {
             container: Some(target.key.clone()),
             signal: self.signal.map(|s| s.0),
             timeout_s: self.timeout_s,
+            ports,
         };
         match self.grace(&target.container) {
             Some(grace) => within(grace + MARGIN, message),

@@ -35,7 +35,7 @@ pub(crate) async fn create(
     let reference = imported(&params)?;
     let mut config = json!({});
     let changes: Vec<String> = params.all("changes").map(str::to_owned).collect();
-    images::changes::apply(&mut config, &changes)?;
+    build::dockerfile::change(&mut config, &changes)?;
     let (message, platform) = (owned(&params, "message"), owned(&params, "platform"));
     lines::streamed(|_| async move {
         let platform = Some(platform.as_str());

@@ -1,14 +1,13 @@
 //! `POST /images/prune`: images without a name, or with `dangling=false` all that no container uses.
 
 use axum::extract::State;
-use chrono::Utc;
-use docker_api::filters::{FilterError, Filters};
-use domain::{Error, Result};
+use chrono::{DateTime, Utc};
+use domain::Result;
 use inventory::Image;
 use serde_json::{Value, json};
 
 use super::{config::Shown, list::moment, remove::Removal, told};
-use crate::{error::Answer, extract::Caller, json, query::Params, state::App};
+use crate::{error::Answer, extract::Caller, handlers::pruning::Pruning, json, query::Params, state::App};
 
 pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params) -> Answer {
     params.only(&["filters"])?;
@@ -28,31 +27,23 @@ pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params
 }
 
 struct Filter {
-    filters: Filters,
+    pruning: Pruning,
     named_too: bool,
-    until: Option<chrono::DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
 }
 
 impl Filter {
     fn read(params: &Params) -> Result<Self> {
-        let invalid = |e: FilterError| Error::invalid(e.to_string());
-        let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
-        filters.check(&["dangling", "label", "label!", "until"]).map_err(invalid)?;
-        let until = match filters.get("until") {
-            [] => None,
-            [text] => Some(moment(text)?),
-            _ => return Err(Error::invalid("more than one until filter specified")),
-        };
-        let named_too = !filters.flag("dangling").map_err(invalid)?.unwrap_or(true);
-        Ok(Self { filters, named_too, until })
+        let pruning = Pruning::read(params, &["dangling", "label", "label!", "until"])?;
+        let until = pruning.until_by(moment)?;
+        let named_too = !pruning.flag("dangling")?.unwrap_or(true);
+        Ok(Self { pruning, named_too, until })
     }
 
     fn wants(&self, image: &Image) -> Result<bool> {
         let labels = Shown::of(image)?.labels();
-        let unwanted = |wish: &String| docker_api::filters::has_label(wish, &labels);
         Ok((self.named_too || image.tags.is_empty())
             && self.until.is_none_or(|until| image.created_at.unwrap_or_default() < until)
-            && self.filters.labels_match("label", &labels)
-            && !self.filters.get("label!").iter().any(unwanted))
+            && self.pruning.wants(&labels))
     }
 }

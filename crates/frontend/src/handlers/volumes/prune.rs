@@ -1,15 +1,12 @@
 //! `POST /volumes/prune`: unused volumes that nobody named; with the filter `all` (and before API 1.42) the named ones too.
 
 use axum::extract::State;
-use docker_api::{
-    filters::{FilterError, Filters, has_label},
-    version::ApiVersion,
-};
-use domain::{Error, Event, EventType, Result, volume::ANONYMOUS_LABEL};
+use docker_api::version::ApiVersion;
+use domain::{Event, EventType, Result, volume::ANONYMOUS_LABEL};
 use inventory::Volume;
 use serde_json::{Value, json};
 
-use crate::{error::Answer, extract::Caller, json as answer, query::Params, state::App};
+use crate::{error::Answer, extract::Caller, handlers::pruning::Pruning, json as answer, query::Params, state::App};
 
 pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params) -> Answer {
     params.only(&["filters"])?;
@@ -28,23 +25,20 @@ pub(crate) async fn prune(State(app): State<App>, caller: Caller, params: Params
 }
 
 struct Filter {
-    filters: Filters,
+    pruning: Pruning,
     named_too: bool,
 }
 
 impl Filter {
     fn read(params: &Params, named_too: bool) -> Result<Self> {
-        let invalid = |e: FilterError| Error::invalid(e.to_string());
-        let filters = Filters::parse(params.get("filters").unwrap_or_default()).map_err(invalid)?;
-        filters.check(&["all", "label", "label!"]).map_err(invalid)?;
-        let named_too = filters.flag("all").map_err(invalid)?.unwrap_or(named_too);
-        Ok(Self { filters, named_too })
+        let pruning = Pruning::read(params, &["all", "label", "label!"])?;
+        let named_too = pruning.flag("all")?.unwrap_or(named_too);
+        Ok(Self { pruning, named_too })
     }
 
     fn wants(&self, volume: &Volume) -> bool {
         volume.users.is_empty()
             && (self.named_too || volume.labels.contains_key(ANONYMOUS_LABEL))
-            && self.filters.labels_match("label", &volume.labels)
-            && !self.filters.get("label!").iter().any(|wish| has_label(wish, &volume.labels))
+            && self.pruning.wants(&volume.labels)
     }
 }

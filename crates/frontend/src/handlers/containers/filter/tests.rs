@@ -38,6 +38,7 @@ fn container(name: &str, age_s: i64, status: Status) -> ContainerSummary {
         volumes: Vec::new(),
         endpoints: Vec::new(),
         exposed_ports: Vec::new(),
+        ports: Vec::new(),
         created_at: now - TimeDelta::seconds(age_s),
     }
 }
