@@ -126,6 +126,7 @@ mod tests {
             subnet: "10.1.0.0/24".parse().unwrap(),
             gateway: "10.1.0.1".parse().unwrap(),
             address: address.parse().unwrap(),
+            ipv6: None,
             mac: String::new(),
             interface: "eth0".into(),
             mtu: 1450,
