@@ -10,6 +10,7 @@
 mod control;
 mod guard;
 mod host;
+mod ipv6;
 mod links;
 pub(crate) mod netns;
 pub(crate) mod nftables;

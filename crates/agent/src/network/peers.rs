@@ -4,11 +4,11 @@
 //! Nothing is learned and nothing flooded: schedulers give the full list with a generation, and the difference to what is
 //! there is applied. A container that starts elsewhere is announced before its client hears of it; such a one outlives the
 //! full lists of the next seconds, which may be older than its start. ARP for a peer is answered by the VXLAN device itself
-//! (`proxy`).
+//! (`proxy`), and so is neighbour discovery, for its link-local address too.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -22,10 +22,11 @@ use rtnetlink::packet_route::{
 
 use super::{
     host::Host,
+    ipv6,
     links::{self, because},
     router::{Router, VXLAN},
 };
-use crate::dns::Names;
+use crate::dns::{Addresses, Names};
 
 /// How long an announcement holds against a list that lacks it.
 const ANNOUNCED: Duration = Duration::from_secs(10);
@@ -35,6 +36,7 @@ const ANNOUNCED: Duration = Duration::from_secs(10);
 pub struct Peer {
     pub container: ContainerId,
     pub address: Ipv4Addr,
+    pub ipv6: Option<Ipv6Addr>,
     pub mac: [u8; 6],
     /// Underlay address of its host.
     pub vtep: Ipv4Addr,
@@ -44,12 +46,20 @@ pub struct Peer {
     pub running: bool,
 }
 
-/// Where frames for one address go.
+/// Where frames for one container go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Path {
     address: Ipv4Addr,
+    ipv6: Option<Ipv6Addr>,
     mac: [u8; 6],
     vtep: Ipv4Addr,
+}
+
+impl Path {
+    /// What neighbour discovery is answered for.
+    fn neighbours6(&self) -> impl Iterator<Item = Ipv6Addr> {
+        self.ipv6.into_iter().flat_map(|address| [address, ipv6::link_local(self.mac)])
+    }
 }
 
 /// What is known of the networks that are on this host.
@@ -138,7 +148,8 @@ impl Peers {
             Some(present) => present,
             None => found(router).await?,
         };
-        let path = |p: &Peer| Path { address: p.address, mac: p.mac, vtep: p.vtep };
+        let ipv6 = |p: &Peer| p.ipv6.filter(|_| router.has_ipv6());
+        let path = |p: &Peer| Path { address: p.address, ipv6: ipv6(p), mac: p.mac, vtep: p.vtep };
         let mut paths: BTreeSet<Path> = wanted.values().map(path).collect();
         if !listed {
             // Only some are known yet: nobody is cut off for that.
@@ -155,7 +166,8 @@ impl Peers {
             host.keep_vteps(&vteps)?;
         }
         let running = wanted.into_values().filter(|p| p.running);
-        names.set_remote(router.vni, &name, running.map(|p| (p.container, p.address, p.names)));
+        let place = |p: &Peer| Addresses { v4: p.address, v6: p.ipv6 };
+        names.set_remote(router.vni, &name, running.map(|p| (p.container.clone(), place(&p), p.names)));
         Ok(())
     }
 
@@ -173,29 +185,49 @@ async fn program(host: &Host, router: &Router, present: &BTreeSet<Path>, wanted:
     for path in present.difference(wanted).filter(|old| !wanted.iter().any(|new| new.address == old.address)) {
         remove(router, index, path).await;
     }
+    // Whoever has the IPv4 address next may have another IPv6 address.
+    let kept: BTreeSet<Ipv6Addr> = wanted.iter().flat_map(Path::neighbours6).collect();
+    for address in present.iter().flat_map(Path::neighbours6).filter(|a| !kept.contains(a)) {
+        forget(router, neighbour(index, address.into())).await;
+    }
     for path in wanted.difference(present).filter(|p| !p.vtep.is_unspecified()) {
         add(router, index, path).await?;
     }
     Ok(())
 }
 
-/// What the VXLAN device answers ARP for. Where its frames go is not read back: it is written again.
+/// What the VXLAN device answers ARP and neighbour discovery for. Where its frames go is not read back: it is written again.
 async fn found(router: &Router) -> Result<BTreeSet<Path>> {
+    let mut ipv6 = BTreeMap::new();
+    for (address, mac) in neighbours(router, AddressFamily::Inet6).await? {
+        if let (IpAddr::V6(address), false) = (address, address == IpAddr::V6(ipv6::link_local(mac))) {
+            ipv6.insert(mac, address);
+        }
+    }
+    let path = |(address, mac): (IpAddr, [u8; 6])| match address {
+        IpAddr::V4(address) => Some(Path { address, ipv6: ipv6.get(&mac).copied(), mac, vtep: Ipv4Addr::UNSPECIFIED }),
+        IpAddr::V6(_) => None,
+    };
+    Ok(neighbours(router, AddressFamily::Inet).await?.into_iter().filter_map(path).collect())
+}
+
+async fn neighbours(router: &Router, family: AddressFamily) -> Result<Vec<(IpAddr, [u8; 6])>> {
     let index = links::index(&router.links, VXLAN).await?;
-    let all = router.links.neighbours().get().set_address_family(AddressFamily::Inet).execute();
+    let all = router.links.neighbours().get().set_address_family(family).execute();
     let all: Vec<NeighbourMessage> = all.try_collect().await.map_err(because("list neighbours"))?;
-    let path = |message: NeighbourMessage| {
+    let entry = |message: NeighbourMessage| {
         let (mut address, mut mac) = (None, None);
         for attribute in message.attributes {
             match attribute {
-                NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => address = Some(a),
+                NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => address = Some(IpAddr::V4(a)),
+                NeighbourAttribute::Destination(NeighbourAddress::Inet6(a)) => address = Some(IpAddr::V6(a)),
                 NeighbourAttribute::LinkLayerAddress(m) => mac = m.try_into().ok(),
                 _ => {}
             }
         }
-        Some(Path { address: address?, mac: mac?, vtep: Ipv4Addr::UNSPECIFIED })
+        Some((address?, mac?))
     };
-    Ok(all.into_iter().filter(|m| m.header.ifindex == index).filter_map(path).collect())
+    Ok(all.into_iter().filter(|m| m.header.ifindex == index).filter_map(entry).collect())
 }
 
 async fn add(router: &Router, index: u32, path: &Path) -> Result<()> {
@@ -205,29 +237,47 @@ async fn add(router: &Router, index: u32, path: &Path) -> Result<()> {
     // Not the default state, Permanent: that means a MAC of the bridge itself.
     let bridge = neighbours.add_bridge(index, &path.mac).flags(NeighbourFlags::Controller).state(NeighbourState::Noarp);
     bridge.replace().execute().await.map_err(because("add a peer to the bridge"))?;
-    let arp = neighbours.add(index, IpAddr::V4(path.address)).link_layer_address(&path.mac);
-    arp.replace().execute().await.map_err(because("add a peer's address"))
+    for address in [IpAddr::V4(path.address)].into_iter().chain(path.neighbours6().map(IpAddr::V6)) {
+        let entry = neighbours.add(index, address).link_layer_address(&path.mac);
+        entry.replace().execute().await.map_err(because("add a peer's address"))?;
+    }
+    Ok(())
 }
 
 /// What is not there any more is no error: the network may have been made anew.
 async fn remove(router: &Router, index: u32, path: &Path) {
-    let message = |family, flags, attribute| {
-        let mut message = NeighbourMessage::default();
-        message.header.family = family;
-        message.header.ifindex = index;
-        message.header.flags = flags;
-        message.attributes.push(attribute);
-        message
+    for flags in [NeighbourFlags::Own, NeighbourFlags::Controller] {
+        let mac = NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
+        forget(router, message(index, AddressFamily::Bridge, flags, mac)).await;
+    }
+    forget(router, neighbour(index, path.address.into())).await;
+}
+
+fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
+    let (family, address) = match address {
+        IpAddr::V4(address) => (AddressFamily::Inet, NeighbourAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, NeighbourAddress::Inet6(address)),
     };
-    let mac = || NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
-    for message in [
-        message(AddressFamily::Bridge, NeighbourFlags::Own, mac()),
-        message(AddressFamily::Bridge, NeighbourFlags::Controller, mac()),
-        message(AddressFamily::Inet, NeighbourFlags::empty(), NeighbourAttribute::Destination(path.address.into())),
-    ] {
-        if let Err(error) = router.links.neighbours().del(message).execute().await {
-            tracing::debug!(vni = router.vni, %error, "remove a peer");
-        }
+    message(index, family, NeighbourFlags::empty(), NeighbourAttribute::Destination(address))
+}
+
+fn message(
+    index: u32,
+    family: AddressFamily,
+    flags: NeighbourFlags,
+    attribute: NeighbourAttribute,
+) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family;
+    message.header.ifindex = index;
+    message.header.flags = flags;
+    message.attributes.push(attribute);
+    message
+}
+
+async fn forget(router: &Router, message: NeighbourMessage) {
+    if let Err(error) = router.links.neighbours().del(message).execute().await {
+        tracing::debug!(vni = router.vni, %error, "remove a peer");
     }
 }
 
@@ -239,6 +289,7 @@ mod tests {
         Peer {
             container: id.clone(),
             address: Ipv4Addr::new(10, 0, 0, 9),
+            ipv6: None,
             mac: [2, 0x42, 10, 0, 0, 9],
             vtep: Ipv4Addr::new(10, 90, 0, 12),
             names: vec!["web".into()],

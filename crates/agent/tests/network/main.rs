@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
 
+mod ipv6;
 mod world;
 
 use std::{
