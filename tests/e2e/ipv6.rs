@@ -1,6 +1,9 @@
 //! Networks with IPv6: a second subnet and a second address for each container, on whichever host it is.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -33,12 +36,12 @@ fn namespace(t: &Tenant, container: &str) -> PathBuf {
     let runs: Vec<PathBuf> = texts
         .filter_map(|text| Some(text.lines().find(|l| l.starts_with("run = "))?.split('"').nth(1)?.into()))
         .collect();
-    let paths = runs.iter().map(|run| run.join("network/sandboxes").join(&id).join("net"));
-    paths.into_iter().find(|path| path.exists()).unwrap_or_else(|| panic!("no sandbox of {id} in {runs:?}"))
+    let mut paths = runs.iter().map(|run| run.join("network/sandboxes").join(&id).join("net"));
+    paths.find(|path| path.exists()).unwrap_or_else(|| panic!("no sandbox of {id} in {runs:?}"))
 }
 
 #[track_caller]
-fn as_root_of_the_host(namespace: &PathBuf, words: &str) {
+fn as_root_of_the_host(namespace: &Path, words: &str) {
     let net = format!("--net={}", namespace.display());
     let out = Command::new("nsenter").arg(net).args(words.split(' ')).output().expect("nsenter runs");
     assert!(out.status.success(), "{words}: {}", String::from_utf8_lossy(&out.stderr));

@@ -95,7 +95,7 @@ fn address6(digits: &str) -> Option<Ipv6Addr> {
         _ => None,
     };
     let digits: Vec<u32> = digits.rsplit('.').map(digit).collect::<Option<_>>()?;
-    let number = |digits: &[u32]| digits.iter().fold(0, |number, digit| number << 4 | u128::from(*digit));
+    let number = |digits: &[u32]| digits.iter().fold(0, |number, digit| (number << 4) | u128::from(*digit));
     (digits.len() == 32).then(|| Ipv6Addr::from(number(&digits)))
 }
 

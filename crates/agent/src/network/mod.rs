@@ -14,6 +14,7 @@ mod ipv6;
 mod links;
 pub(crate) mod netns;
 pub(crate) mod nftables;
+mod paths;
 mod peers;
 mod plane;
 mod port;

@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    path::Path,
 };
 
 use domain::EndpointIpv6;
@@ -22,12 +22,12 @@ fn guest(uid_base: u32, vni: u32, last: u8) -> Guest {
     guest
 }
 
-fn serve(net_ns: &PathBuf, greeting: &'static str) {
+fn serve(net_ns: &Path, greeting: &'static str) {
     within(net_ns, move || listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)), greeting));
 }
 
 /// `ip` in the namespace, as nobody but the agent can.
-fn ip(net_ns: &PathBuf, words: &'static str) -> String {
+fn ip(net_ns: &Path, words: &'static str) -> String {
     within(net_ns, move || {
         let out = std::process::Command::new("ip").args(words.split(' ')).output().unwrap();
         assert!(out.status.success(), "ip {words}: {}", String::from_utf8_lossy(&out.stderr));

@@ -60,7 +60,7 @@ fn is_free(net: &Ipv6Net, own: &[Ipv6Net]) -> bool {
 fn block(pool: Ipv6Net, number: u64) -> Ipv6Net {
     let bits = PREFIX.saturating_sub(pool.prefix_len());
     let number = number & 1u64.checked_shl(bits.into()).map_or(u64::MAX, |blocks| blocks - 1);
-    let first = u128::from(pool.network()) | u128::from(number) << (128 - PREFIX);
+    let first = u128::from(pool.network()) | (u128::from(number) << (128 - PREFIX));
     Ipv6Net::new(first.into(), pool.prefix_len().max(PREFIX)).unwrap_or(pool)
 }
 

@@ -125,7 +125,7 @@ async fn another_address_is_found_where_the_first_choice_is_taken(pg: PgPool) {
     side.auxiliary.insert("printer".into(), "fd00:1::a".parse().unwrap());
     world.create(&new).await.unwrap();
     let mut seen: Vec<Ipv6Addr> = Vec::new();
-    seen.push(address(&world.reserve_in("x", wish("tight", Some("fd00:1::b"))).await.unwrap()));
+    seen.push(address(&world.reserve_in("xx", wish("tight", Some("fd00:1::b"))).await.unwrap()));
     for n in 0..7 {
         let endpoint = world.reserve_in(&format!("c{n}"), wish("tight", None)).await.unwrap();
         let (given, derived) = (address(&endpoint), format!("fd00:1::{:x}", endpoint.address.octets()[3]));
@@ -136,6 +136,6 @@ async fn another_address_is_found_where_the_first_choice_is_taken(pg: PgPool) {
     let mut side = subnet("fd00:2::/64");
     side.range = "fd00:2:0:0:7::/112".parse().ok();
     world.create(&network("ranged", side)).await.unwrap();
-    let endpoint = world.reserve_in("r", wish("ranged", None)).await.unwrap();
+    let endpoint = world.reserve_in("rr", wish("ranged", None)).await.unwrap();
     assert!(address(&endpoint).to_string().starts_with("fd00:2::7:0:0:"), "{endpoint:?}");
 }
