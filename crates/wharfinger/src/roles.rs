@@ -326,7 +326,9 @@ mod tests {
 
     #[test]
     fn a_frontend_reads_its_file_and_odd_options_arrive_whole() {
-        let config: frontend::Config = parsed(&frontend_text(&layout(), &site::sample(2), &options()), "frontend");
+        let site = site::sample(2);
+        let config: frontend::Config = parsed(&frontend_text(&layout(), &site, &options()), "frontend");
+        assert_eq!(config.network_pool6, site.network_pool6());
         assert_eq!(config.insecure_registries, options().insecure_registries);
         assert_eq!(config.registry_mirrors, options().registry_mirrors);
         assert_eq!(config.search_index, options().search_index);
