@@ -13,6 +13,7 @@ mod events;
 mod exec;
 mod files;
 mod images;
+mod ipv6;
 mod isolation;
 mod lifecycle;
 mod listing;

@@ -1,5 +1,7 @@
 //! Where the containers of this host's networks are elsewhere, as the schedulers tell it.
 
+use std::str::FromStr;
+
 use domain::{ContainerId, Error, HostId, Result};
 use rpc::{Channels, v1};
 
@@ -45,13 +47,17 @@ fn called(from: v1::Peer) -> Option<Result<(ContainerId, String)>> {
 }
 
 fn peer(from: v1::Peer) -> Result<Peer> {
-    let address = |text: &str| text.parse().map_err(|_| Error::invalid(format!("a peer's address {text:?}")));
     Ok(Peer {
         container: from.container_id.parse()?,
         address: address(&from.address)?,
+        ipv6: Some(&from.address6).filter(|a| !a.is_empty()).map(|a| address(a)).transpose()?,
         mac: parse_mac(&from.mac)?,
         vtep: address(&from.vtep)?,
         names: from.names,
         running: from.running,
     })
+}
+
+fn address<A: FromStr>(text: &str) -> Result<A> {
+    text.parse().map_err(|_| Error::invalid(format!("a peer's address {text:?}")))
 }

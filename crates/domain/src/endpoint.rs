@@ -1,8 +1,8 @@
 //! A container's place in a network.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::NetworkId;
@@ -19,6 +19,9 @@ pub struct Endpoint {
     /// The router's address, the same on every host.
     pub gateway: Ipv4Addr,
     pub address: Ipv4Addr,
+    /// Of networks that have IPv6. Left out where there is none, so that a peer which knows no IPv6 understands the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<EndpointIpv6>,
     /// `02:42:` and the address in hexadecimal, where the tenant chose none.
     pub mac: String,
     /// Inside the container: `eth0` ...
@@ -30,6 +33,16 @@ pub struct Endpoint {
     pub aliases: Vec<String>,
     /// The endpoint's own id, as Docker's `EndpointID`.
     pub endpoint_id: String,
+}
+
+/// The IPv6 side of an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointIpv6 {
+    pub subnet: Ipv6Net,
+    /// The router's address, the same on every host.
+    pub gateway: Ipv6Addr,
+    pub address: Ipv6Addr,
 }
 
 impl Endpoint {

@@ -25,7 +25,7 @@ pub mod status;
 pub mod tenant;
 pub mod volume;
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, EndpointIpv6};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, EventType, Happening};
 pub use exec::{ExecRecord, ExecSpec};
@@ -35,7 +35,7 @@ pub use id::{ContainerId, CredentialId, Digest, ExecId, HostId, NetworkId, Tenan
 pub use image::{ImageRootfs, Layer};
 pub use name::ContainerName;
 pub use new_container::NewContainer;
-pub use new_network::NewNetwork;
+pub use new_network::{NewNetwork, NewNetworkIpv6};
 pub use observation::{ExecObservation, Observation};
 pub use port::{AddressState, HostPort, PortRecord, PortWish, Protocol, PublishedPort};
 pub use reference::ImageRef;

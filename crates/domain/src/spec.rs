@@ -116,6 +116,9 @@ pub struct NetworkWish {
     pub network: String,
     pub aliases: Vec<String>,
     pub ipv4: Option<std::net::Ipv4Addr>,
+    /// Left out where there is none: specs of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<std::net::Ipv6Addr>,
     pub mac: Option<String>,
 }
 

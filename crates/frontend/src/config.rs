@@ -1,8 +1,11 @@
 //! `[frontend]` of the configuration file.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rpc::TlsFiles;
 use serde::Deserialize;
 
@@ -54,9 +57,12 @@ pub struct Config {
     /// Networks of tenants that name no subnet are /20s out of it. Two tenants may overlap.
     #[serde(default = "default_network_pool")]
     pub network_pool: Ipv4Net,
+    /// IPv6 networks of tenants that name no subnet are /64s out of it.
+    #[serde(default = "default_network_pool6")]
+    pub network_pool6: Ipv6Net,
     /// What no tenant's network may overlap: the underlay, management networks.
     #[serde(default)]
-    pub reserved_subnets: Vec<Ipv4Net>,
+    pub reserved_subnets: Vec<IpNet>,
     pub ready_file: Option<PathBuf>,
 }
 
@@ -71,6 +77,11 @@ fn default_collect() -> u64 {
 /// Docker's customary place.
 fn default_network_pool() -> Ipv4Net {
     Ipv4Net::new_assert(std::net::Ipv4Addr::new(172, 16, 0, 0), 12)
+}
+
+/// Unique local addresses; a site that talks to others has a random /48 of its own (RFC 4193), which `wharfinger up` sees to.
+fn default_network_pool6() -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfd77, 0x6861, 0x7266, 0, 0, 0, 0, 0), 48)
 }
 
 fn default_connections() -> u32 {

@@ -41,7 +41,7 @@ pub use container::{Claim, Container, ContainerSummary, Update};
 pub use credential::CredentialRecord;
 pub use event::{Listener, Recorded, Span, Window};
 pub use image::{Image, LayerSizes, LayerUses, NewImage, Removed};
-pub use network::{Member, Network, NetworkState, NetworkVersion, PeerRecord, Sharing};
+pub use network::{Member, Network, NetworkIpv6, NetworkState, NetworkVersion, PeerRecord, Sharing};
 pub use port::{AddressVersion, Publication};
 pub use reaper::{Lost, Unfinished};
 pub use reserve::{Neighbour, Placing, Presence, ReserveError, Reserved};

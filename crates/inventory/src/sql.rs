@@ -22,7 +22,8 @@ macro_rules! summary_columns {
             'network', n.id, 'network_name', n.name, 'vni', n.vni, 'subnet', n.subnet::text, 'gateway', host(n.gateway),
             'address', host(e.address), 'mac', e.mac, 'interface', e.interface,
             'mtu', coalesce((n.options->>'com.docker.network.driver.mtu')::int, (h.facts->>'underlay_mtu')::int - 50),
-            'internal', n.internal, 'aliases', e.aliases, 'endpoint_id', e.endpoint_id) ORDER BY e.interface)
+            'internal', n.internal, 'aliases', e.aliases, 'endpoint_id', e.endpoint_id,
+            'ipv6', endpoint_ipv6(n, e.address6)) ORDER BY e.interface)
          FROM endpoints e JOIN networks n ON n.tenant_id = e.tenant_id AND n.id = e.network_id
          WHERE e.tenant_id = c.tenant_id AND e.container_id = c.id) AS endpoints"
     };

@@ -94,6 +94,7 @@ fn peers(state: NetworkState) -> v1::NetworkPeers {
         container_id: peer.container.to_string(),
         host_id: peer.host.to_string(),
         address: peer.address.to_string(),
+        address6: peer.ipv6.map(|a| a.to_string()).unwrap_or_default(),
         mac: peer.mac,
         vtep: peer.vtep.to_string(),
         names: peer.names,

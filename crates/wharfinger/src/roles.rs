@@ -169,6 +169,8 @@ insecure_registries = {}
 registry_mirrors = {}
 # What no tenant's network may overlap.
 reserved_subnets = {}
+# IPv6 networks whose tenant names no subnet are /64s out of it.
+network_pool6 = {}
 {}ready_file = {}
 
 {}",
@@ -186,6 +188,7 @@ reserved_subnets = {}
         list(&options.insecure_registries),
         list(&options.registry_mirrors),
         list([site.underlay.to_string()]),
+        quoted(site.network_pool6()),
         options.search_index.as_ref().map_or_else(String::new, |url| format!("search_index = {}\n", quoted(url))),
         path(layout.ready_file("frontend")),
         tls(layout, "frontend", "frontend"),
@@ -323,7 +326,9 @@ mod tests {
 
     #[test]
     fn a_frontend_reads_its_file_and_odd_options_arrive_whole() {
-        let config: frontend::Config = parsed(&frontend_text(&layout(), &site::sample(2), &options()), "frontend");
+        let site = site::sample(2);
+        let config: frontend::Config = parsed(&frontend_text(&layout(), &site, &options()), "frontend");
+        assert_eq!(config.network_pool6, site.network_pool6());
         assert_eq!(config.insecure_registries, options().insecure_registries);
         assert_eq!(config.registry_mirrors, options().registry_mirrors);
         assert_eq!(config.search_index, options().search_index);

@@ -3,13 +3,13 @@
 use std::{
     fs, io,
     io::Write as _,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
 use domain::{Error, HostId, Result};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{address, cli::UpOptions, layout::Layout};
@@ -34,6 +34,9 @@ pub(crate) struct Site {
     /// Tenants' own addresses: their Docker API and their published ports.
     #[serde(default)]
     pub(crate) address_pool: Option<Ipv4Net>,
+    /// Tenants' IPv6 networks; without it, a /48 that is this site's own.
+    #[serde(default)]
+    pub(crate) network_pool6: Option<Ipv6Net>,
     pub(crate) hosts: Vec<SiteHost>,
 }
 
@@ -63,6 +66,7 @@ impl Site {
                 tenant_pool: TENANT_POOL.parse().map_err(|e| Error::because("tenant pool", e))?,
                 underlay: address::choose(layout).await?,
                 address_pool: None,
+                network_pool6: None,
                 hosts: Vec::new(),
             },
         };
@@ -116,6 +120,15 @@ impl Site {
         let number = (u32::from(second.wrapping_sub(88)) * 256 + u32::from(third)) % 512;
         let loopback = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 64, 0, 0)) + number * (1 << 14));
         self.address_pool.unwrap_or(Ipv4Net::new_assert(loopback, 18))
+    }
+
+    /// Unique local addresses with 40 random bits (RFC 4193): the first host's id has them, and stays.
+    pub(crate) fn network_pool6(&self) -> Ipv6Net {
+        let id = self.hosts.first().map_or([0; 16], |host| *host.id.0.as_bytes());
+        let mut octets = [0; 16];
+        octets[0] = 0xfd;
+        octets[1..6].copy_from_slice(&id[..5]);
+        self.network_pool6.unwrap_or(Ipv6Net::new_assert(Ipv6Addr::from(octets), 48))
     }
 
     pub(crate) fn host_address(&self, index: usize) -> Ipv4Addr {
@@ -181,6 +194,7 @@ pub(crate) fn sample(hosts: usize) -> Site {
         tenant_pool: TENANT_POOL.parse().unwrap(),
         underlay: "10.90.3.0/24".parse().unwrap(),
         address_pool: None,
+        network_pool6: None,
         hosts: Vec::new(),
     };
     site.set_hosts(hosts).unwrap();
@@ -210,6 +224,20 @@ mod tests {
             ("10.90.3.1".into(), "10.90.3.13".into())
         );
         assert_eq!(back.endpoint().to_string(), "127.0.0.1:2376");
+    }
+
+    #[test]
+    fn the_pool_of_ipv6_networks_is_the_site_s_own_and_stays() {
+        let (mut site, other) = (sample(1), sample(1));
+        let pool = site.network_pool6();
+        assert!("fd00::/8".parse::<Ipv6Net>().unwrap().contains(&pool) && pool.prefix_len() == 48);
+        assert_eq!(pool.trunc(), pool);
+        assert_ne!(pool, other.network_pool6());
+        site.set_hosts(3).unwrap();
+        assert_eq!(site.network_pool6(), pool);
+        site.network_pool6 = Some("fd00:7::/48".parse().unwrap());
+        let back: Site = toml::from_str(&toml::to_string(&site).unwrap()).unwrap();
+        assert_eq!(back.network_pool6().to_string(), "fd00:7::/48");
     }
 
     #[test]

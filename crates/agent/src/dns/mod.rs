@@ -14,7 +14,7 @@ mod sockets;
 mod upstream;
 
 pub(crate) use forward::Upstream;
-pub(crate) use names::Names;
+pub(crate) use names::{Addresses, Names};
 pub(crate) use serve::{Resolver, Scope, Server};
 pub(crate) use sockets::Sockets;
 pub(crate) use upstream::host_servers;

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -13,10 +13,27 @@ use rand::seq::SliceRandom;
 
 type Vni = u32;
 
+/// Where a container is in one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) v4: Ipv4Addr,
+    /// Of networks that have IPv6.
+    pub(crate) v6: Option<Ipv6Addr>,
+}
+
+impl Addresses {
+    fn have(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.v4 == address,
+            IpAddr::V6(address) => self.v6 == Some(address),
+        }
+    }
+}
+
 /// One container in one network.
 #[derive(Debug, Clone)]
 struct Entry {
-    address: Ipv4Addr,
+    addresses: Addresses,
     network: String,
     /// Lower case; the first is the container's name, which a reverse look-up shows.
     names: Vec<String>,
@@ -35,7 +52,7 @@ impl Names {
         for endpoint in endpoints {
             let known = [name].into_iter().chain(endpoint.aliases.iter().map(String::as_str)).chain([id.short()]);
             let entry = Entry {
-                address: endpoint.address,
+                addresses: Addresses { v4: endpoint.address, v6: endpoint.ipv6.map(|v6| v6.address) },
                 network: endpoint.network_name.to_ascii_lowercase(),
                 names: known.map(str::to_ascii_lowercase).collect(),
                 remote: false,
@@ -58,15 +75,15 @@ impl Names {
         &self,
         vni: Vni,
         network: &str,
-        containers: impl Iterator<Item = (ContainerId, Ipv4Addr, Vec<String>)>,
+        containers: impl Iterator<Item = (ContainerId, Addresses, Vec<String>)>,
     ) {
         let mut networks = self.write();
         let known = networks.entry(vni).or_default();
         known.retain(|_, entry| !entry.remote);
-        for (id, address, names) in containers {
+        for (id, addresses, names) in containers {
             let short = id.short().to_owned();
             let names = names.into_iter().chain([short]).map(|n| n.to_ascii_lowercase()).collect();
-            let entry = Entry { address, network: network.to_ascii_lowercase(), names, remote: true };
+            let entry = Entry { addresses, network: network.to_ascii_lowercase(), names, remote: true };
             known.entry(id).or_insert(entry);
         }
         if known.is_empty() {
@@ -89,20 +106,20 @@ impl Names {
     }
 
     /// The addresses of `name` or `name.network`, in random order; `None` if no network of `vnis` knows it.
-    pub(crate) fn addresses(&self, vnis: &[u32], name: &str) -> Option<Vec<Ipv4Addr>> {
+    pub(crate) fn addresses(&self, vnis: &[u32], name: &str) -> Option<Vec<Addresses>> {
         let name = name.to_ascii_lowercase();
         let networks = self.read();
         let entries = vnis.iter().filter_map(|vni| networks.get(vni)).flat_map(BTreeMap::values);
-        let mut found: Vec<Ipv4Addr> = entries.filter(|e| e.answers(&name)).map(|e| e.address).collect();
+        let mut found: Vec<Addresses> = entries.filter(|e| e.answers(&name)).map(|e| e.addresses).collect();
         found.shuffle(&mut rand::rng());
         (!found.is_empty()).then_some(found)
     }
 
     /// `name.network` of an address in one of the networks.
-    pub(crate) fn reverse(&self, vnis: &[u32], address: Ipv4Addr) -> Option<String> {
+    pub(crate) fn reverse(&self, vnis: &[u32], address: IpAddr) -> Option<String> {
         let networks = self.read();
         let mut entries = vnis.iter().filter_map(|vni| networks.get(vni)).flat_map(BTreeMap::values);
-        let entry = entries.find(|e| e.address == address)?;
+        let entry = entries.find(|e| e.addresses.have(address))?;
         Some(format!("{}.{}", entry.names.first()?, entry.network))
     }
 
@@ -135,6 +152,7 @@ mod tests {
             subnet: "10.1.0.0/24".parse().unwrap(),
             gateway: "10.1.0.1".parse().unwrap(),
             address: address.parse().unwrap(),
+            ipv6: None,
             mac: String::new(),
             interface: "eth0".into(),
             mtu: 1450,
@@ -149,13 +167,13 @@ mod tests {
         let names = Names::default();
         let id = ContainerId::random();
         names.insert(&id, "Web", &[endpoint(7, "10.1.0.2", &["db"])]);
-        let address = Some(vec![Ipv4Addr::new(10, 1, 0, 2)]);
+        let address = Some(vec![Addresses { v4: Ipv4Addr::new(10, 1, 0, 2), v6: None }]);
         for known in ["web", "WEB", "db", "db.net1", id.short()] {
             assert_eq!(names.addresses(&[7], known), address, "{known}");
         }
         assert_eq!(names.addresses(&[8], "web"), None);
         assert_eq!(names.addresses(&[7], "web.net2"), None);
-        assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2)).as_deref(), Some("web.net1"));
+        assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2).into()).as_deref(), Some("web.net1"));
         names.remove(&id);
         assert_eq!(names.addresses(&[7], "web"), None);
     }
@@ -169,7 +187,7 @@ mod tests {
             assert!(names.addresses(&[7], known).is_some(), "{known}");
         }
         assert_eq!(names.addresses(&[7], "web"), None);
-        assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2)).as_deref(), Some("front.net1"));
+        assert_eq!(names.reverse(&[7], Ipv4Addr::new(10, 1, 0, 2).into()).as_deref(), Some("front.net1"));
         names.rename(8, &id, "elsewhere");
         assert_eq!(names.addresses(&[7, 8], "elsewhere"), None);
     }
@@ -178,7 +196,7 @@ mod tests {
     fn containers_of_other_hosts_come_and_go_as_a_whole() {
         let (names, here, there) = (Names::default(), ContainerId::random(), ContainerId::random());
         names.insert(&here, "web", &[endpoint(7, "10.1.0.2", &[])]);
-        let away = Ipv4Addr::new(10, 1, 0, 9);
+        let away = Addresses { v4: Ipv4Addr::new(10, 1, 0, 9), v6: None };
         names.set_remote(7, "Net1", [(there.clone(), away, vec!["db".to_owned()])].into_iter());
         assert_eq!(names.addresses(&[7], "db.net1"), Some(vec![away]));
         assert_eq!(names.addresses(&[7], there.short()), Some(vec![away]));

@@ -2,10 +2,10 @@
 //!
 //! Containers leave by the default route only, behind the host's address. They reach neither the host, nor what the host
 //! has narrower routes to (the underlay among it), nor link-local addresses (cloud metadata), nor other routers' uplinks,
-//! nor the control plane, nor any VXLAN port. All rules are in one table that is loaded in one transaction; conntrack
+//! nor the control plane, nor any VXLAN port. IPv6 passes in no direction. All rules are in one table that is loaded in one transaction; conntrack
 //! keeps what it knows, so that a restart cuts no connection.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, sync::Mutex, sync::PoisonError};
+use std::{collections::BTreeSet, net::Ipv4Addr, path::Path, sync::Mutex, sync::PoisonError};
 
 use domain::{Error, HostPort, Result};
 use ipnet::Ipv4Net;
@@ -66,7 +66,10 @@ impl Host {
     /// Loads the rules again if the host's routes have changed.
     pub(super) async fn refresh(&self) -> Result<()> {
         let routes = Routes::of(&self.links, |name| name.starts_with(UPLINK_PREFIX)).await?;
-        let rules = ruleset(&routes, &self.fenced, self.underlay.address);
+        let mut rules = ruleset(&routes, &self.fenced, self.underlay.address);
+        if Path::new("/proc/sys/net/ipv6").exists() {
+            rules.push_str(FENCE6);
+        }
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if *loaded != rules {
             self.netns.run(|| nftables::load_here(&rules))?;
@@ -202,6 +205,22 @@ table ip {TABLE} {{
 "
     )
 }
+
+/// A second lock: routers have no IPv6 on their uplinks.
+const FENCE6: &str = "add table ip6 wharfinger
+flush table ip6 wharfinger
+table ip6 wharfinger {
+    chain forward {
+        type filter hook forward priority 0; policy accept;
+        iifname \"wu*\" drop
+        oifname \"wu*\" drop
+    }
+    chain input {
+        type filter hook input priority 0; policy accept;
+        iifname \"wu*\" drop
+    }
+}
+";
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,11 @@
 mod control;
 mod guard;
 mod host;
+mod ipv6;
 mod links;
 pub(crate) mod netns;
 pub(crate) mod nftables;
+mod paths;
 mod peers;
 mod plane;
 mod port;

@@ -4,29 +4,24 @@
 //! Nothing is learned and nothing flooded: schedulers give the full list with a generation, and the difference to what is
 //! there is applied. A container that starts elsewhere is announced before its client hears of it; such a one outlives the
 //! full lists of the next seconds, which may be older than its start. ARP for a peer is answered by the VXLAN device itself
-//! (`proxy`).
+//! (`proxy`), and so is neighbour discovery, for its link-local address too.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::{IpAddr, Ipv4Addr},
+    net::{Ipv4Addr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use domain::{ContainerId, Result};
-use futures::TryStreamExt;
-use rtnetlink::packet_route::{
-    AddressFamily,
-    neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
-};
 
 use super::{
     host::Host,
-    links::{self, because},
-    router::{Router, VXLAN},
+    paths::{Path, found, program},
+    router::Router,
     source::Listing,
 };
-use crate::dns::Names;
+use crate::dns::{Addresses, Names};
 
 /// How long an announcement holds against a list that lacks it.
 const ANNOUNCED: Duration = Duration::from_secs(10);
@@ -36,6 +31,7 @@ const ANNOUNCED: Duration = Duration::from_secs(10);
 pub struct Peer {
     pub container: ContainerId,
     pub address: Ipv4Addr,
+    pub ipv6: Option<Ipv6Addr>,
     pub mac: [u8; 6],
     /// Underlay address of its host.
     pub vtep: Ipv4Addr,
@@ -43,14 +39,6 @@ pub struct Peer {
     pub names: Vec<String>,
     /// Only then do its names resolve.
     pub running: bool,
-}
-
-/// Where frames for one address go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Path {
-    address: Ipv4Addr,
-    mac: [u8; 6],
-    vtep: Ipv4Addr,
 }
 
 /// What is known of the networks that are on this host.
@@ -159,7 +147,8 @@ impl Peers {
             Some(present) => present,
             None => found(router).await?,
         };
-        let path = |p: &Peer| Path { address: p.address, mac: p.mac, vtep: p.vtep };
+        let ipv6 = |p: &Peer| p.ipv6.filter(|_| router.has_ipv6());
+        let path = |p: &Peer| Path { address: p.address, ipv6: ipv6(p), mac: p.mac, vtep: p.vtep };
         let mut paths: BTreeSet<Path> = wanted.values().map(path).collect();
         if !listed {
             // Only some are known yet: nobody is cut off for that.
@@ -176,80 +165,14 @@ impl Peers {
             host.keep_vteps(&vteps)?;
         }
         let running = wanted.into_values().filter(|p| p.running);
-        names.set_remote(router.vni, &name, running.map(|p| (p.container, p.address, p.names)));
+        let place = |p: &Peer| Addresses { v4: p.address, v6: p.ipv6 };
+        names.set_remote(router.vni, &name, running.map(|p| (p.container.clone(), place(&p), p.names)));
         self.correct_all(names, router.vni);
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn program(host: &Host, router: &Router, present: &BTreeSet<Path>, wanted: &BTreeSet<Path>) -> Result<()> {
-    let index = links::index(&router.links, VXLAN).await?;
-    let vteps: BTreeSet<Ipv4Addr> = wanted.iter().map(|p| p.vtep).filter(|v| !v.is_unspecified()).collect();
-    for vtep in vteps {
-        host.admit_vtep(vtep)?;
-    }
-    for path in present.difference(wanted).filter(|old| !wanted.iter().any(|new| new.address == old.address)) {
-        remove(router, index, path).await;
-    }
-    for path in wanted.difference(present).filter(|p| !p.vtep.is_unspecified()) {
-        add(router, index, path).await?;
-    }
-    Ok(())
-}
-
-/// What the VXLAN device answers ARP for. Where its frames go is not read back: it is written again.
-async fn found(router: &Router) -> Result<BTreeSet<Path>> {
-    let index = links::index(&router.links, VXLAN).await?;
-    let all = router.links.neighbours().get().set_address_family(AddressFamily::Inet).execute();
-    let all: Vec<NeighbourMessage> = all.try_collect().await.map_err(because("list neighbours"))?;
-    let path = |message: NeighbourMessage| {
-        let (mut address, mut mac) = (None, None);
-        for attribute in message.attributes {
-            match attribute {
-                NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => address = Some(a),
-                NeighbourAttribute::LinkLayerAddress(m) => mac = m.try_into().ok(),
-                _ => {}
-            }
-        }
-        Some(Path { address: address?, mac: mac?, vtep: Ipv4Addr::UNSPECIFIED })
-    };
-    Ok(all.into_iter().filter(|m| m.header.ifindex == index).filter_map(path).collect())
-}
-
-async fn add(router: &Router, index: u32, path: &Path) -> Result<()> {
-    let neighbours = router.links.neighbours();
-    let tunnel = neighbours.add_bridge(index, &path.mac).flags(NeighbourFlags::Own).destination(IpAddr::V4(path.vtep));
-    tunnel.replace().execute().await.map_err(because("add a peer's tunnel"))?;
-    // Not the default state, Permanent: that means a MAC of the bridge itself.
-    let bridge = neighbours.add_bridge(index, &path.mac).flags(NeighbourFlags::Controller).state(NeighbourState::Noarp);
-    bridge.replace().execute().await.map_err(because("add a peer to the bridge"))?;
-    let arp = neighbours.add(index, IpAddr::V4(path.address)).link_layer_address(&path.mac);
-    arp.replace().execute().await.map_err(because("add a peer's address"))
-}
-
-/// What is not there any more is no error: the network may have been made anew.
-async fn remove(router: &Router, index: u32, path: &Path) {
-    let message = |family, flags, attribute| {
-        let mut message = NeighbourMessage::default();
-        message.header.family = family;
-        message.header.ifindex = index;
-        message.header.flags = flags;
-        message.attributes.push(attribute);
-        message
-    };
-    let mac = || NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
-    for message in [
-        message(AddressFamily::Bridge, NeighbourFlags::Own, mac()),
-        message(AddressFamily::Bridge, NeighbourFlags::Controller, mac()),
-        message(AddressFamily::Inet, NeighbourFlags::empty(), NeighbourAttribute::Destination(path.address.into())),
-    ] {
-        if let Err(error) = router.links.neighbours().del(message).execute().await {
-            tracing::debug!(vni = router.vni, %error, "remove a peer");
-        }
     }
 }
 
@@ -261,6 +184,7 @@ mod tests {
         Peer {
             container: id.clone(),
             address: Ipv4Addr::new(10, 0, 0, 9),
+            ipv6: None,
             mac: [2, 0x42, 10, 0, 0, 9],
             vtep: Ipv4Addr::new(10, 90, 0, 12),
             names: vec!["web".into()],

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::{
     host::Host,
+    ipv6,
     netns::{self, Netns},
     peers::{Peer, Peers},
     port::{self, Port, Socket},
@@ -264,9 +265,12 @@ impl Plane {
         state.ports = ports;
         state.write(&dir)?;
         let netns = Netns::open(&dir.join("net"))?;
-        if let Some(way_out) = request.endpoints.iter().find(|e| !e.internal) {
-            let links = netns.run(netns::links_here)?;
+        let links = netns.run(netns::links_here)?;
+        if let Some(way_out) = way_out(request) {
             port::set_default_route(&links, way_out.gateway).await?;
+        }
+        if let Some(v6) = way_out6(request).and_then(|e| e.ipv6) {
+            ipv6::set_default_route(&links, v6.gateway).await?;
         }
         self.publish(request).await?;
         self.changed(request, state.ports, &netns)
@@ -274,7 +278,7 @@ impl Plane {
 
     /// By the network that is the container's way out, as its answers take that way.
     async fn publish(&self, request: &SandboxRequest<'_>) -> Result<()> {
-        let Some(way_out) = request.endpoints.iter().find(|e| !e.internal) else { return Ok(()) };
+        let Some(way_out) = way_out(request) else { return Ok(()) };
         if request.published.is_empty() {
             return Ok(());
         }
@@ -351,8 +355,9 @@ impl Plane {
         links: &rtnetlink::Handle,
     ) -> Result<()> {
         let mtu = self.host.underlay.overlay_mtu(endpoint.mtu);
-        let default_route = request.endpoints.iter().find(|e| !e.internal).is_some_and(|e| e.vni == endpoint.vni);
-        let socket = Socket { netns, links, mtu, default_route };
+        let is_it = |way_out: Option<&Endpoint>| way_out.is_some_and(|e| e.vni == endpoint.vni);
+        let (default_route, default_route6) = (is_it(way_out(request)), is_it(way_out6(request)));
+        let socket = Socket { netns, links, mtu, default_route, default_route6 };
         port::plug(router, port, endpoint, socket).await?;
         self.peers.apply(&self.host, router, &self.names).await
     }
@@ -432,6 +437,16 @@ impl Plane {
     fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The network whose gateway is the container's default one.
+fn way_out<'a>(request: &SandboxRequest<'a>) -> Option<&'a Endpoint> {
+    request.endpoints.iter().find(|e| !e.internal)
+}
+
+/// Its gateway says of each IPv6 address outside that there is no way to it.
+fn way_out6<'a>(request: &SandboxRequest<'a>) -> Option<&'a Endpoint> {
+    request.endpoints.iter().find(|e| !e.internal && e.ipv6.is_some())
 }
 
 /// The tenant's own, in the container's namespace; they may name its links.

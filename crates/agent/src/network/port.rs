@@ -3,6 +3,8 @@
 //! Port names are random and never used again, so a container that starts while its former self is still being torn down
 //! meets nothing of it but its address: [`silence`] frees that one at once.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use domain::{Endpoint, Error, Result};
 use rand::Rng;
 use rtnetlink::{
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     guard::{self, Sender},
+    ipv6,
     links::{self, because, parse_mac},
     netns::Netns,
     router::Router,
@@ -25,17 +28,20 @@ pub(super) struct Port {
     /// In the router; starts with `p`.
     pub(super) name: String,
     mac: [u8; 6],
-    pub(super) address: std::net::Ipv4Addr,
+    pub(super) address: Ipv4Addr,
+    #[serde(default)]
+    ipv6: Option<Ipv6Addr>,
 }
 
 impl Port {
     pub(super) fn new(endpoint: &Endpoint) -> Result<Self> {
         let name = format!("p{:012x}", rand::rng().random::<u64>() & 0xffff_ffff_ffff);
-        Ok(Self { vni: endpoint.vni, name, mac: parse_mac(&endpoint.mac)?, address: endpoint.address })
+        let (mac, ipv6) = (parse_mac(&endpoint.mac)?, endpoint.ipv6.map(|v6| v6.address));
+        Ok(Self { vni: endpoint.vni, name, mac, address: endpoint.address, ipv6 })
     }
 
     fn sender(&self) -> Sender<'_> {
-        Sender { port: &self.name, mac: self.mac, address: self.address }
+        Sender { port: &self.name, mac: self.mac, address: self.address, ipv6: self.ipv6 }
     }
 
     pub(super) async fn is_there(&self, router: &Router) -> Result<bool> {
@@ -65,9 +71,11 @@ pub(super) struct Socket<'a> {
     pub(super) mtu: u32,
     /// This endpoint's gateway is the default one.
     pub(super) default_route: bool,
+    /// Likewise of IPv6.
+    pub(super) default_route6: bool,
 }
 
-/// Makes the link in both namespaces and configures the container's end: six requests.
+/// Makes the link in both namespaces and configures the container's end: six requests, and a few more for IPv6.
 pub(super) async fn plug(router: &Router, port: &Port, endpoint: &Endpoint, socket: Socket<'_>) -> Result<()> {
     guard::admit(&router.nft, &port.sender())?;
     let interface = endpoint.interface.as_str();
@@ -84,15 +92,21 @@ pub(super) async fn plug(router: &Router, port: &Port, endpoint: &Endpoint, sock
     let (address, length) = (endpoint.address.into(), endpoint.subnet.prefix_len());
     let add = socket.links.address().add(index, address, length);
     add.execute().await.map_err(because("add a container's address"))?;
-    match socket.default_route {
-        true => set_default_route(socket.links, endpoint.gateway).await,
+    if socket.default_route {
+        set_default_route(socket.links, endpoint.gateway).await?;
+    }
+    let Some(v6) = &endpoint.ipv6 else { return Ok(()) };
+    socket.netns.run(|| ipv6::enable_here(interface))?;
+    ipv6::add_address(socket.links, index, v6.address, v6.subnet.prefix_len()).await?;
+    match socket.default_route6 {
+        true => ipv6::set_default_route(socket.links, v6.gateway).await,
         false => Ok(()),
     }
 }
 
 /// Out of the container, by the router of one of its networks.
-pub(super) async fn set_default_route(links: &Handle, gateway: std::net::Ipv4Addr) -> Result<()> {
-    let route = RouteMessageBuilder::<std::net::Ipv4Addr>::new().gateway(gateway).build();
+pub(super) async fn set_default_route(links: &Handle, gateway: Ipv4Addr) -> Result<()> {
+    let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
     let add = links.route().add(route).replace();
     add.execute().await.map_err(|e| Error::because("set a container's default route", e))
 }

@@ -6,12 +6,12 @@
 //! `<run>/routers/<vni>/net`, and `state.json` beside it holds what can't be read back.
 
 use std::{
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
 };
 
 use domain::{Endpoint, Error, HostPort, Result};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, LinkVxlan, RouteMessageBuilder,
     packet_route::link::{InfoData, InfoVeth},
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     guard,
     host::{Host, Uplink, uplink_name},
+    ipv6,
     links::{self, because, parse_mac},
     netns::{self, Netns},
     nftables::{self, Nftables},
@@ -39,6 +40,9 @@ pub(super) struct Shape {
     gateway: Ipv4Addr,
     /// `None` for internal networks.
     uplink: Option<u16>,
+    /// Subnet and gateway, where the network has IPv6.
+    #[serde(default)]
+    ipv6: Option<(Ipv6Net, Ipv6Addr)>,
 }
 
 pub(super) struct Router {
@@ -56,7 +60,8 @@ impl Router {
     /// A new one, for the network of `endpoint`.
     pub(super) async fn create(host: &Host, dir: PathBuf, endpoint: &Endpoint) -> Result<Self> {
         let uplink = if endpoint.internal { None } else { Some(host.take_uplink(None)?) };
-        let shape = Shape { subnet: endpoint.subnet, gateway: endpoint.gateway, uplink: uplink.map(|u| u.0) };
+        let ipv6 = endpoint.ipv6.map(|v6| (v6.subnet, v6.gateway));
+        let shape = Shape { subnet: endpoint.subnet, gateway: endpoint.gateway, uplink: uplink.map(|u| u.0), ipv6 };
         let made = Self::build(host, &dir, endpoint, shape).await;
         if made.is_err() {
             remove_dir(&dir);
@@ -101,7 +106,14 @@ impl Router {
     /// Whether it routes the network that `endpoint` is in.
     pub(super) fn fits(&self, endpoint: &Endpoint) -> bool {
         let shape = &self.shape;
+        // An endpoint from before its network's schedulers knew IPv6 has none; it does without.
+        let ipv6 = endpoint.ipv6.is_none_or(|v6| shape.ipv6 == Some((v6.subnet, v6.gateway)));
         (shape.subnet, shape.gateway, shape.uplink.is_none()) == (endpoint.subnet, endpoint.gateway, endpoint.internal)
+            && ipv6
+    }
+
+    pub(super) fn has_ipv6(&self) -> bool {
+        self.shape.ipv6.is_some()
     }
 
     /// Sends what comes for the port by the uplink to a container; the address to send it to from the host. None: an
@@ -133,7 +145,10 @@ impl Router {
         self.bridge = links::index(&self.links, BRIDGE).await?;
         let (gateway, length) = (endpoint.gateway.into(), endpoint.subnet.prefix_len());
         let address = self.links.address().add(self.bridge, gateway, length);
-        address.execute().await.map_err(because("add the gateway's address"))
+        address.execute().await.map_err(because("add the gateway's address"))?;
+        let Some((subnet, gateway)) = self.shape.ipv6 else { return Ok(()) };
+        self.netns.run(|| ipv6::enable_here(BRIDGE))?;
+        ipv6::add_address(&self.links, self.bridge, gateway, subnet.prefix_len()).await
     }
 
     /// Made from the host's namespace, where its UDP socket stays. It knows no peers yet, learns none and floods nothing.
@@ -144,6 +159,9 @@ impl Router {
         let index = links::index(&self.links, VXLAN).await?;
         let port = LinkUnspec::new_with_index(index).controller(self.bridge).mtu(mtu).up().build();
         self.links.link().set(port).execute().await.map_err(because("plug the VXLAN device"))?;
+        if self.has_ipv6() {
+            self.netns.run(|| ipv6::enable_bare_here(VXLAN))?;
+        }
         let port = LinkBridgePort::new(index).learning(false).build();
         self.links.link().set_port(port).execute().await.map_err(because("set the VXLAN port"))
     }
@@ -176,8 +194,12 @@ fn prepare_here(shape: &Shape) -> Result<(Handle, Nftables)> {
     for table in ["ip", "ip6", "arp"] {
         netns::sysctl_if_there(&format!("net.bridge.bridge-nf-call-{table}tables"), "0")?;
     }
+    if shape.ipv6.is_some() {
+        // It forwards nothing, but only a router tells a container that there is no way out; else it would wait.
+        netns::sysctl_here("net.ipv6.conf.all.forwarding", "1")?;
+    }
     netns::set_loopback_up_here()?;
-    nftables::load_here(&guard::ruleset(shape.subnet, shape.uplink.is_some()))?;
+    nftables::load_here(&guard::ruleset(shape.subnet, shape.uplink.is_some(), shape.ipv6.is_some()))?;
     Ok((netns::links_here()?, Nftables::open_here()?))
 }
 

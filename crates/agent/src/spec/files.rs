@@ -48,6 +48,9 @@ fn hosts(spec: &ContainerSpec, endpoints: &[Endpoint]) -> String {
     };
     for endpoint in endpoints {
         let _ = writeln!(text, "{}\t{names}", endpoint.address);
+        if let Some(v6) = &endpoint.ipv6 {
+            let _ = writeln!(text, "{}\t{names}", v6.address);
+        }
     }
     text
 }

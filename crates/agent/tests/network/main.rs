@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says so by a panic
 
+mod ipv6;
 mod names;
 mod published;
 mod world;
@@ -72,6 +73,7 @@ impl Guest {
             subnet: "172.20.0.0/16".parse().unwrap(),
             gateway: Ipv4Addr::new(172, 20, 0, 1),
             address,
+            ipv6: None,
             mac: Endpoint::derived_mac(address),
             interface: "eth0".into(),
             mtu: 9000,

@@ -2,6 +2,8 @@
 //!
 //! The tenant's row is locked first, so nobody takes the chosen address or interface name meanwhile.
 
+use std::net::IpAddr;
+
 use domain::{ContainerId, Endpoint, Error, NetworkId, Result, spec::NetworkWish};
 use sqlx::{PgConnection, types::Json};
 
@@ -23,8 +25,10 @@ const DISCONNECT: &str = "WITH t AS (
 #[derive(sqlx::FromRow)]
 struct Connected {
     outside: bool,
+    outside6: bool,
     taken: bool,
     full: bool,
+    full6: bool,
     endpoint: Option<Json<Endpoint>>,
 }
 
@@ -47,6 +51,7 @@ impl TenantView {
             .bind(&wish.aliases)
             // Docker's endpoint ids have the form of its network ids.
             .bind(NetworkId::random().as_str())
+            .bind(wish.ipv6.map(|a| a.to_string()))
             .fetch_one(&mut *tx)
             .await
             .map_err(failed)?;
@@ -57,15 +62,11 @@ impl TenantView {
                 self.bell.ring();
                 Ok(endpoint.0)
             }
-            Connected { outside: true, .. } => Err(Error::invalid(format!(
-                "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {}",
-                wish.ipv4.map(|a| a.to_string()).unwrap_or_default()
-            ))),
+            Connected { outside: true, .. } => Err(outside(wish.ipv4.map(Into::into))),
+            Connected { outside6: true, .. } => Err(outside(wish.ipv6.map(Into::into))),
             Connected { taken: true, .. } => Err(Error::forbidden("Address already in use")),
-            Connected { full: true, .. } => Err(Error::NoCapacity(format!(
-                "no available IPv4 addresses on this network's address pools: {}",
-                network.name
-            ))),
+            Connected { full: true, .. } => Err(full("IPv4", network)),
+            Connected { full6: true, .. } => Err(full("IPv6", network)),
             Connected { .. } => Err(Error::conflict("the container or the network is being removed")),
         }
     }
@@ -105,4 +106,15 @@ impl TenantView {
             false => Ok(()),
         }
     }
+}
+
+fn outside(address: Option<IpAddr>) -> Error {
+    let address = address.map(|a| a.to_string()).unwrap_or_default();
+    Error::invalid(format!(
+        "invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+    ))
+}
+
+fn full(family: &str, network: &Network) -> Error {
+    Error::NoCapacity(format!("no available {family} addresses on this network's address pools: {}", network.name))
 }

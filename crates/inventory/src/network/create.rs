@@ -3,24 +3,25 @@
 use std::net::Ipv4Addr;
 
 use domain::{Error, NetworkId, NewNetwork, Result};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sqlx::types::Json;
 
-use super::{DEFAULT_PREFIX, event_of};
+use super::{DEFAULT_PREFIX, event_of, ipv6, v4};
 use crate::{TenantView, event, failure};
 
 const LOCK: &str = "UPDATE tenants SET revision = revision + 1 WHERE id = $1";
 const SUBNETS: &str = "SELECT subnet FROM networks WHERE tenant_id = $1";
 const INSERT: &str =
-    "INSERT INTO networks (tenant_id, id, name, subnet, gateway, internal, ip_range, auxiliary, labels, options, subnet_given)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    "INSERT INTO networks (tenant_id, id, name, subnet, gateway, internal, ip_range, auxiliary, labels, options, subnet_given,
+        subnet6, gateway6, ip_range6, auxiliary6)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 impl TenantView {
-    /// The new network's id. A subnet that is not given is a free block of `pool`.
+    /// The new network's id. A subnet that is not given is a free block of `pool`, or of `pool6`.
     ///
     /// # Errors
     /// `Conflict` in dockerd's words where name or subnet are taken; `NoCapacity` when the pool is used up.
-    pub async fn create_network(&self, new: &NewNetwork, pool: Ipv4Net) -> Result<NetworkId> {
+    pub async fn create_network(&self, new: &NewNetwork, pool: Ipv4Net, pool6: Ipv6Net) -> Result<NetworkId> {
         let context = "create a network";
         let id = NetworkId::random();
         let mut tx = self.pool.begin().await.map_err(|e| failure::translate(context, e))?;
@@ -31,6 +32,10 @@ impl TenantView {
         let taken: Vec<Ipv4Net> = taken.into_iter().filter_map(v4).collect();
         let subnet = choose(new.subnet, pool, &taken)?;
         let gateway = new.gateway.unwrap_or_else(|| first_free(subnet, new));
+        let side = match &new.ipv6 {
+            Some(new) => Some(ipv6::settle(&mut tx, self.id, new, pool6).await?),
+            None => None,
+        };
         sqlx::query(INSERT)
             .bind(self.id.0)
             .bind(id.as_str())
@@ -43,6 +48,10 @@ impl TenantView {
             .bind(Json(&new.labels))
             .bind(Json(&new.options))
             .bind(new.subnet.is_some())
+            .bind(side.as_ref().map(|s| IpNet::V6(s.subnet)))
+            .bind(side.as_ref().map(|s| IpNet::V6(s.gateway.into())))
+            .bind(side.as_ref().and_then(|s| s.range).map(IpNet::V6))
+            .bind(Json(side.map(|s| s.auxiliary).unwrap_or_default()))
             .execute(&mut *tx)
             .await
             .map_err(|e| match failure::violated(&e) {
@@ -58,22 +67,20 @@ impl TenantView {
     }
 }
 
-fn v4(net: IpNet) -> Option<Ipv4Net> {
-    match net {
-        IpNet::V4(net) => Some(net),
-        IpNet::V6(_) => None,
-    }
-}
-
 fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
     a.contains(b) || b.contains(a)
+}
+
+/// In dockerd's words.
+pub(super) fn pool_overlaps() -> Error {
+    Error::conflict("invalid pool request: Pool overlaps with other one on this address space")
 }
 
 fn choose(wanted: Option<Ipv4Net>, pool: Ipv4Net, taken: &[Ipv4Net]) -> Result<Ipv4Net> {
     let is_free = |net: &Ipv4Net| !taken.iter().any(|t| overlap(t, net));
     match wanted {
         Some(net) if is_free(&net) => Ok(net),
-        Some(_) => Err(Error::conflict("invalid pool request: Pool overlaps with other one on this address space")),
+        Some(_) => Err(pool_overlaps()),
         None => {
             let prefix = pool.prefix_len().max(DEFAULT_PREFIX);
             let mut blocks = pool.subnets(prefix).map_err(|e| Error::because("the pool of subnets", e))?;

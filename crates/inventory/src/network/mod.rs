@@ -5,16 +5,20 @@
 
 mod connect;
 mod create;
+mod ipv6;
 mod remove;
 mod state;
 
 pub use state::{NetworkState, NetworkVersion, PeerRecord, Sharing};
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use chrono::{DateTime, Utc};
 use domain::{Error, Event, EventType, Kind, NetworkId, Result};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sqlx::types::Json;
 
 use crate::{TenantView, failure};
@@ -33,11 +37,21 @@ pub struct Network {
     pub ip_range: Option<Ipv4Net>,
     /// Addresses that no container gets.
     pub auxiliary: BTreeMap<String, Ipv4Addr>,
+    pub ipv6: Option<NetworkIpv6>,
     pub labels: BTreeMap<String, String>,
     pub options: BTreeMap<String, String>,
     /// Endpoints, of running containers and others.
     pub endpoints: i64,
     pub created_at: DateTime<Utc>,
+}
+
+/// The IPv6 side of a network that has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkIpv6 {
+    pub subnet: Ipv6Net,
+    pub gateway: Ipv6Addr,
+    pub range: Option<Ipv6Net>,
+    pub auxiliary: BTreeMap<String, Ipv6Addr>,
 }
 
 /// A running container in a network, as `network inspect` shows it.
@@ -50,6 +64,8 @@ pub struct Member {
     pub mac: String,
     /// With the prefix length of the subnet.
     pub address: String,
+    /// Likewise; empty in an IPv4 network.
+    pub address6: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -62,6 +78,10 @@ struct NetworkRow {
     internal: bool,
     ip_range: Option<IpNet>,
     auxiliary: Json<BTreeMap<String, Ipv4Addr>>,
+    subnet6: Option<IpNet>,
+    gateway6: Option<IpNet>,
+    ip_range6: Option<IpNet>,
+    auxiliary6: Json<BTreeMap<String, Ipv6Addr>>,
     labels: Json<BTreeMap<String, String>>,
     options: Json<BTreeMap<String, String>>,
     endpoints: i64,
@@ -74,6 +94,14 @@ impl TryFrom<NetworkRow> for Network {
         let (IpNet::V4(subnet), IpNet::V4(gateway)) = (row.subnet, row.gateway) else {
             return Err(Error::internal("a network's subnet is not IPv4"));
         };
+        let ipv6 = match (row.subnet6, row.gateway6) {
+            (Some(IpNet::V6(subnet)), Some(IpNet::V6(gateway))) => {
+                let range = row.ip_range6.and_then(v6);
+                Some(NetworkIpv6 { subnet, gateway: gateway.addr(), range, auxiliary: row.auxiliary6.0 })
+            }
+            (None, None) => None,
+            _ => return Err(Error::internal("a network's second subnet is not IPv6")),
+        };
         Ok(Self {
             id: row.id.parse()?,
             name: row.name,
@@ -81,11 +109,9 @@ impl TryFrom<NetworkRow> for Network {
             subnet,
             gateway: gateway.addr(),
             internal: row.internal,
-            ip_range: row.ip_range.and_then(|range| match range {
-                IpNet::V4(range) => Some(range),
-                IpNet::V6(_) => None,
-            }),
+            ip_range: row.ip_range.and_then(v4),
             auxiliary: row.auxiliary.0,
+            ipv6,
             endpoints: row.endpoints,
             labels: row.labels.0,
             options: row.options.0,
@@ -94,11 +120,27 @@ impl TryFrom<NetworkRow> for Network {
     }
 }
 
+pub(crate) fn v4(net: IpNet) -> Option<Ipv4Net> {
+    match net {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    }
+}
+
+pub(crate) fn v6(net: IpNet) -> Option<Ipv6Net> {
+    match net {
+        IpNet::V6(net) => Some(net),
+        IpNet::V4(_) => None,
+    }
+}
+
 const ALL: &str = "SELECT id, name, vni, subnet, gateway, internal, ip_range, auxiliary, labels, options, created_at,
+        subnet6, gateway6, ip_range6, auxiliary6,
         (SELECT count(*) FROM endpoints e WHERE e.tenant_id = n.tenant_id AND e.network_id = n.id) AS endpoints
     FROM networks n WHERE tenant_id = $1 ORDER BY name";
 const MEMBERS: &str = "SELECT e.network_id, c.id AS container_id, c.name, e.endpoint_id, e.mac,
-        host(e.address) || '/' || masklen(n.subnet) AS address
+        host(e.address) || '/' || masklen(n.subnet) AS address,
+        coalesce(host(e.address6) || '/' || masklen(n.subnet6), '') AS address6
     FROM endpoints e JOIN networks n ON n.tenant_id = e.tenant_id AND n.id = e.network_id
     JOIN containers c ON c.tenant_id = e.tenant_id AND c.id = e.container_id
     WHERE e.tenant_id = $1 AND e.network_id = $2 AND c.status IN ('running', 'paused') ORDER BY c.name";

@@ -1,6 +1,6 @@
 //! What hosts must know of a network: who is in it, and where.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use domain::{ContainerId, HostId, Result};
 use sqlx::types::Json;
@@ -20,6 +20,7 @@ pub struct PeerRecord {
     pub container: ContainerId,
     pub host: HostId,
     pub address: Ipv4Addr,
+    pub ipv6: Option<Ipv6Addr>,
     pub mac: String,
     /// Underlay address of its host.
     pub vtep: Ipv4Addr,
@@ -58,7 +59,8 @@ struct StateRow {
 macro_rules! state {
     () => {
         "SELECT n.vni, n.name, n.generation, (SELECT json_agg(json_build_object(
-            'container', c.id, 'host', c.host_id, 'address', host(e.address), 'mac', e.mac,
+            'container', c.id, 'host', c.host_id, 'address', host(e.address), 'ipv6', host(e.address6),
+            'mac', e.mac,
             'vtep', h.facts->>'underlay_address', 'names', array_prepend(c.name, e.aliases),
             'running', c.status IN ('running', 'paused')))
          FROM endpoints e JOIN containers c ON c.tenant_id = e.tenant_id AND c.id = e.container_id

@@ -76,6 +76,7 @@ struct Verdict {
     outside: Option<String>,
     taken: bool,
     full_network: Option<String>,
+    full_network6: Option<String>,
     host: Option<Json<HostJson>>,
     endpoints: Option<Json<Vec<Endpoint>>>,
 }
@@ -102,6 +103,7 @@ struct Prepared<'a> {
     macs: Vec<Option<&'a str>>,
     aliases: Vec<String>,
     endpoint_ids: Vec<String>,
+    addresses6: Vec<Option<String>>,
 }
 
 impl Inventory {
@@ -157,10 +159,12 @@ impl<'a> Prepared<'a> {
             macs: Vec::new(),
             aliases: Vec::new(),
             endpoint_ids: Vec::new(),
+            addresses6: Vec::new(),
         };
         for wish in wishes {
             prepared.references.push(network::canonical(&wish.network));
             prepared.addresses.push(wish.ipv4.map(|a| a.to_string()));
+            prepared.addresses6.push(wish.ipv6.map(|a| a.to_string()));
             prepared.macs.push(wish.mac.as_deref());
             prepared.aliases.push(serde_json::to_string(&wish.aliases).map_err(json)?);
             // Docker's endpoint ids have the form of its network ids.
@@ -192,12 +196,18 @@ impl<'a> Prepared<'a> {
             .bind(&self.macs)
             .bind(&self.aliases)
             .bind(&self.endpoint_ids)
+            .bind(&self.addresses6)
             .fetch_optional(connection)
             .await
     }
 
     /// An address that another create took a moment before, or a connection that broke: idempotent, so once more.
     fn may_retry(&self, cause: &sqlx::Error) -> bool {
-        failure::violated(cause) == Some("endpoints_address_unique") || failure::may_pass(cause)
+        took_an_address(cause) || failure::may_pass(cause)
     }
+}
+
+/// The statement lost a race for an address, of either family.
+fn took_an_address(cause: &sqlx::Error) -> bool {
+    matches!(failure::violated(cause), Some("endpoints_address_unique" | "endpoints_address6_unique"))
 }

@@ -9,7 +9,7 @@ use domain::{ContainerId, ContainerName, Digest, HostId, NewContainer, Result, T
 use sqlx::{Connection, PgTransaction, types::Json};
 use uuid::Uuid;
 
-use super::{Prepared, ReserveError, Reserved};
+use super::{Prepared, ReserveError, Reserved, took_an_address};
 use crate::{Inventory, failure};
 
 /// A tenant on one host.
@@ -103,7 +103,7 @@ impl Placing {
                 }
                 Err(cause) => {
                     inner.rollback().await.ok();
-                    if tries > 8 || failure::violated(&cause) != Some("endpoints_address_unique") {
+                    if tries > 8 || !took_an_address(&cause) {
                         return Err(prepared.failed(cause, &self.inventory).await);
                     }
                 }

@@ -70,8 +70,12 @@ impl Prepared<'_> {
         if v.taken {
             return Some(Error::conflict("Address already in use"));
         }
-        let (name, id) = v.full_network.as_deref().and_then(|f| f.split_once('\n'))?;
-        Some(Error::NoCapacity(format!("no available IPv4 addresses on this network's address pools: {name} ({id})")))
+        let full = |network: &Option<String>, family| {
+            let (name, id) = network.as_deref()?.split_once('\n')?;
+            let text = format!("no available {family} addresses on this network's address pools: {name} ({id})");
+            Some(Error::NoCapacity(text))
+        };
+        full(&v.full_network, "IPv4").or_else(|| full(&v.full_network6, "IPv6"))
     }
 
     /// Errors of the statement itself: the constraints that had the last word.
@@ -83,7 +87,7 @@ impl Prepared<'_> {
                 Error::conflict(format!("The container id {} is already in use", self.new.id))
             }
             Some("endpoints_pkey") => Error::invalid("a network is named twice"),
-            Some("endpoints_address_unique") => Error::conflict("Address already in use"),
+            Some("endpoints_address_unique" | "endpoints_address6_unique") => Error::conflict("Address already in use"),
             _ => failure::translate("reserve", cause),
         };
         ReserveError::Failed(error)

@@ -9,6 +9,7 @@ mod execs;
 mod hosts;
 mod images;
 mod ingest;
+mod ipv6;
 mod networks;
 mod ports;
 mod reservations;
@@ -119,7 +120,7 @@ fn raw(json: &str) -> Box<serde_json::value::RawValue> {
 }
 
 pub(crate) fn wish(network: &str) -> NetworkWish {
-    NetworkWish { network: network.into(), aliases: vec!["db".into()], ipv4: None, mac: None }
+    NetworkWish { network: network.into(), aliases: vec!["db".into()], ipv4: None, ipv6: None, mac: None }
 }
 
 fn spec(cpu_millis: i64, memory_bytes: i64) -> ContainerSpec {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use domain::{Error, HostId, NewNetwork, Status, spec::NetworkMode, spec::NetworkWish};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use sqlx::PgPool;
 
 use super::{POOL, World, observed};
@@ -11,6 +11,10 @@ use crate::NetworkVersion;
 
 fn pool() -> Ipv4Net {
     POOL.parse().unwrap()
+}
+
+fn pool6() -> Ipv6Net {
+    "fd12:3456:789a::/48".parse().unwrap()
 }
 
 fn named(name: &str) -> NewNetwork {
@@ -23,23 +27,23 @@ fn with_subnet(name: &str, subnet: &str) -> NewNetwork {
 
 fn wish(network: &str, ipv4: Option<&str>) -> NetworkWish {
     let ipv4 = ipv4.map(|a| a.parse().unwrap());
-    NetworkWish { network: network.into(), aliases: vec!["second".into()], ipv4, mac: None }
+    NetworkWish { network: network.into(), aliases: vec!["second".into()], ipv4, ipv6: None, mac: None }
 }
 
 #[sqlx::test(migrations = "../../migrations")]
 async fn subnets_of_one_tenant_never_overlap_and_names_are_unique(pg: PgPool) {
     let world = World::new(pg, 1).await;
     let view = world.view();
-    view.create_network(&with_subnet("a", "10.213.0.0/24"), pool()).await.unwrap();
-    let overlap = view.create_network(&with_subnet("b", "10.213.0.0/25"), pool()).await.unwrap_err();
+    view.create_network(&with_subnet("a", "10.213.0.0/24"), pool(), pool6()).await.unwrap();
+    let overlap = view.create_network(&with_subnet("b", "10.213.0.0/25"), pool(), pool6()).await.unwrap_err();
     assert!(matches!(&overlap, Error::Conflict(m) if m.contains("Pool overlaps")), "{overlap}");
-    let taken = view.create_network(&named("a"), pool()).await.unwrap_err();
+    let taken = view.create_network(&named("a"), pool(), pool6()).await.unwrap_err();
     assert_eq!(taken.to_string(), "network with name a already exists");
     // Another tenant may have the same.
     let other = world.inventory.create_tenant("other", pool()).await.unwrap();
-    world.inventory.tenant(other.id).create_network(&with_subnet("a", "10.213.0.0/24"), pool()).await.unwrap();
+    world.inventory.tenant(other.id).create_network(&with_subnet("a", "10.213.0.0/24"), pool(), pool6()).await.unwrap();
     let revision = view.revision().await.unwrap();
-    let chosen = view.create_network(&named("c"), pool()).await.unwrap();
+    let chosen = view.create_network(&named("c"), pool(), pool6()).await.unwrap();
     assert!(view.revision().await.unwrap() > revision);
     let all = view.networks().await.unwrap();
     let c = all.iter().find(|n| n.id == chosen).unwrap();
@@ -54,7 +58,7 @@ async fn addresses_come_from_the_range_and_never_from_what_is_set_aside(pg: PgPo
     let mut new = with_subnet("small", "10.1.0.0/24");
     new.ip_range = Some("10.1.0.8/29".parse().unwrap());
     new.auxiliary.insert("printer".into(), Ipv4Addr::new(10, 1, 0, 10));
-    view.create_network(&new, pool()).await.unwrap();
+    view.create_network(&new, pool(), pool6()).await.unwrap();
     let network = view.network("small").await.unwrap();
     assert_eq!(network.gateway, Ipv4Addr::new(10, 1, 0, 9));
     let mut got = Vec::new();
@@ -86,7 +90,7 @@ async fn the_last_free_address_is_found_wherever_it_is(pg: PgPool) {
     new.ip_range = Some("10.1.0.240/28".parse().unwrap());
     new.gateway = Some(Ipv4Addr::new(10, 1, 0, 1));
     new.auxiliary.insert("printer".into(), Ipv4Addr::new(10, 1, 0, 250));
-    view.create_network(&new, pool()).await.unwrap();
+    view.create_network(&new, pool(), pool6()).await.unwrap();
     let network = view.network("small").await.unwrap();
     let mut by_last_byte = std::collections::HashMap::new();
     for n in 0..14 {
@@ -115,7 +119,7 @@ async fn the_last_free_address_is_found_wherever_it_is(pg: PgPool) {
 async fn connect_and_disconnect(pg: PgPool) {
     let world = World::new(pg, 1).await;
     let view = world.view();
-    view.create_network(&with_subnet("own", "10.1.0.0/24"), pool()).await.unwrap();
+    view.create_network(&with_subnet("own", "10.1.0.0/24"), pool(), pool6()).await.unwrap();
     let (network, id) = (view.network("own").await.unwrap(), world.place("web").await);
     let endpoint = view.connect(&id, &network, &wish("own", Some("10.1.0.7"))).await.unwrap();
     assert_eq!((endpoint.interface.as_str(), endpoint.address.octets()[3]), ("eth1", 7));

@@ -1,6 +1,10 @@
 //! N06-N10: one endpoint's settings.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use docker_api::types::{EndpointIpamConfig, EndpointSettings};
 use domain::{Error, Result, spec::NetworkWish};
@@ -45,9 +49,9 @@ pub(super) fn resolve(
     for (key, value) in driver_opts.into_iter().flatten() {
         driver_opt(&key, &value, all_sysctls)?;
     }
-    let ipv4 = ipam(ipam_config.unwrap_or_default())?;
+    let (ipv4, ipv6) = ipam(ipam_config.unwrap_or_default())?;
     let aliases = aliases.unwrap_or_default();
-    if network == DEFAULT && ipv4.is_some() {
+    if network == DEFAULT && (ipv4.is_some() || ipv6.is_some()) {
         return Err(Error::invalid(
             "invalid endpoint settings:\nuser-specified IP address is supported on user defined networks only",
         ));
@@ -61,22 +65,23 @@ pub(super) fn resolve(
         return Err(malformed("NetworkingConfig.EndpointsConfig.Aliases", bad, "not a DNS name", "N08"));
     }
     let mac = mac_address.filter(|m| !m.is_empty()).map(|m| mac(&m)).transpose()?;
-    Ok(NetworkWish { network: network.to_owned(), aliases, ipv4, mac })
+    Ok(NetworkWish { network: network.to_owned(), aliases, ipv4, ipv6, mac })
 }
 
-fn ipam(given: EndpointIpamConfig) -> Result<Option<Ipv4Addr>> {
+/// Whether they are of the network's subnets is the inventory's to say.
+fn ipam(given: EndpointIpamConfig) -> Result<(Option<Ipv4Addr>, Option<Ipv6Addr>)> {
     let EndpointIpamConfig { ipv4_address, ipv6_address, link_local_ips } = given;
-    let field = |name: &str| format!("NetworkingConfig.EndpointsConfig.IPAMConfig.{name}");
     if let Some(ips) = link_local_ips.filter(|l| !l.is_empty()) {
-        return Err(forbidden(&field("LinkLocalIPs"), list(&ips), "N06"));
+        return Err(forbidden("NetworkingConfig.EndpointsConfig.IPAMConfig.LinkLocalIPs", list(&ips), "N06"));
     }
-    if let Some(address) = ipv6_address.filter(|a| !a.is_empty()) {
-        return Err(unsupported(&field("IPv6Address"), address));
-    }
+    Ok((static_address("IPv4", ipv4_address)?, static_address("IPv6", ipv6_address)?))
+}
+
+fn static_address<A: FromStr>(family: &str, given: Option<String>) -> Result<Option<A>> {
     let parse = |a: String| {
-        a.parse().map_err(|_| Error::invalid(format!("invalid IPv4 address: {} (policy N06)", a.escape_debug())))
+        a.parse().map_err(|_| Error::invalid(format!("invalid {family} address: {} (policy N06)", a.escape_debug())))
     };
-    ipv4_address.filter(|a| !a.is_empty()).map(parse).transpose()
+    given.filter(|a| !a.is_empty()).map(parse).transpose()
 }
 
 fn driver_opt(key: &str, value: &str, all_sysctls: &mut BTreeMap<String, String>) -> Result<()> {

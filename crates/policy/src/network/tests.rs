@@ -1,4 +1,7 @@
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use docker_api::types::EndpointIpamConfig;
 
@@ -44,7 +47,11 @@ fn several_networks_keep_an_order() {
 #[test]
 fn settings_of_an_endpoint() {
     let settings = EndpointSettings {
-        ipam_config: Some(EndpointIpamConfig { ipv4_address: Some("10.213.0.77".to_owned()), ..Default::default() }),
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some("10.213.0.77".to_owned()),
+            ipv6_address: Some("fd00::77".to_owned()),
+            link_local_ips: None,
+        }),
         aliases: Some(vec!["webby".to_owned()]),
         mac_address: Some("02-42-AA-00-00-01".to_owned()),
         gateway: Some("1.2.3.4".to_owned()),
@@ -53,6 +60,7 @@ fn settings_of_an_endpoint() {
     let joined = join("n", &[("n", settings.clone())]).expect("own network");
     let NetworkMode::Tenant(wishes) = joined.mode else { panic!("networks") };
     assert_eq!(wishes[0].ipv4, Some(Ipv4Addr::new(10, 213, 0, 77)));
+    assert_eq!(wishes[0].ipv6, Some(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x77)));
     assert_eq!((wishes[0].aliases.len(), wishes[0].mac.as_deref()), (1, Some("02:42:aa:00:00:01")));
     assert!(join("bridge", &[("bridge", settings)]).is_err());
 }
@@ -74,10 +82,10 @@ fn hostile_endpoints_are_refused() {
         ..EndpointSettings::default()
     };
     let mac = |m: &str| EndpointSettings { mac_address: Some(m.to_owned()), ..EndpointSettings::default() };
-    let ipam = |v4: &str, local: &[&str]| EndpointSettings {
+    let ipam = |v4: &str, v6: &str, local: &[&str]| EndpointSettings {
         ipam_config: Some(EndpointIpamConfig {
             ipv4_address: Some(v4.to_owned()),
-            ipv6_address: None,
+            ipv6_address: Some(v6.to_owned()),
             link_local_ips: Some(local.iter().map(|s| (*s).to_owned()).collect()),
         }),
         ..EndpointSettings::default()
@@ -90,8 +98,12 @@ fn hostile_endpoints_are_refused() {
         mac("00:11:22:33:44:55"),
         mac("02:42:zz:00:00:01"),
         mac("02:42"),
-        ipam("10.0.0", &[]),
-        ipam("", &["169.254.1.1"]),
+        ipam("10.0.0", "", &[]),
+        ipam("", "10.0.0.7", &[]),
+        ipam("", "fd00::/64", &[]),
+        ipam("", "fe80::1%eth0", &[]),
+        ipam("", "", &["169.254.1.1"]),
+        ipam("", "", &["fe80::7"]),
         EndpointSettings { aliases: Some(vec!["a\nb".to_owned()]), ..EndpointSettings::default() },
         EndpointSettings { links: Some(vec!["x".to_owned()]), ..EndpointSettings::default() },
     ] {

@@ -79,6 +79,7 @@ fn update(target: &Target, endpoint: &Endpoint, vtep: &str) -> v1::NetworkPeers 
             container_id: container.id.to_string(),
             host_id: container.host.to_string(),
             address: endpoint.address.to_string(),
+            address6: endpoint.ipv6.map(|v6| v6.address.to_string()).unwrap_or_default(),
             mac: endpoint.mac.clone(),
             vtep: vtep.to_owned(),
             names: names.collect(),

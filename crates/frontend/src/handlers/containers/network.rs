@@ -2,7 +2,10 @@
 //!
 //! An address is shown only while the container runs, as dockerd does; here it is reserved from create to remove.
 
-use std::net::Ipv4Addr;
+use std::{
+    fmt::Display,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use domain::Endpoint;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -67,17 +70,17 @@ struct Shown<'a> {
     ip_address: Option<Ipv4Addr>,
     #[serde(rename = "IPPrefixLen")]
     ip_prefix_len: u8,
-    #[serde(rename = "IPv6Gateway")]
-    ipv6_gateway: &'a str,
-    #[serde(rename = "GlobalIPv6Address")]
-    global_ipv6_address: &'a str,
+    #[serde(rename = "IPv6Gateway", serialize_with = "address")]
+    ipv6_gateway: Option<Ipv6Addr>,
+    #[serde(rename = "GlobalIPv6Address", serialize_with = "address")]
+    global_ipv6_address: Option<Ipv6Addr>,
     #[serde(rename = "GlobalIPv6PrefixLen")]
     global_ipv6_prefix_len: u8,
     #[serde(rename = "DNSNames")]
     dns_names: Option<Vec<&'a str>>,
 }
 
-fn address<S: Serializer>(address: &Option<Ipv4Addr>, to: S) -> Result<S::Ok, S::Error> {
+fn address<A: Display, S: Serializer>(address: &Option<A>, to: S) -> Result<S::Ok, S::Error> {
     match address {
         Some(address) => to.collect_str(address),
         None => to.serialize_str(""),
@@ -106,6 +109,9 @@ impl<'a> Shown<'a> {
             gateway: (!endpoint.internal).then_some(endpoint.gateway),
             ip_address: Some(endpoint.address),
             ip_prefix_len: endpoint.subnet.prefix_len(),
+            ipv6_gateway: endpoint.ipv6.filter(|_| !endpoint.internal).map(|v6| v6.gateway),
+            global_ipv6_address: endpoint.ipv6.map(|v6| v6.address),
+            global_ipv6_prefix_len: endpoint.ipv6.map_or(0, |v6| v6.subnet.prefix_len()),
             ..named
         }
     }

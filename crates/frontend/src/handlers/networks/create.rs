@@ -27,6 +27,7 @@ pub(crate) async fn create(
 ) -> Answer {
     params.only(&[])?;
     let accepted = policy::network_create(body, &app.config.reserved_subnets)?;
-    let id = app.rows(&caller.tenant).create_network(&accepted.network, app.config.network_pool).await?;
+    let (pool, pool6) = (app.config.network_pool, app.config.network_pool6);
+    let id = app.rows(&caller.tenant).create_network(&accepted.network, pool, pool6).await?;
     Ok(json::created(&Created { id: id.into(), warning: accepted.warnings.join("\n") }))
 }

@@ -3,12 +3,12 @@
 //! `host` and `none` are no networks here, but every client expects to see them: they are made up from the tenant's id, so
 //! that each tenant has its own.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use docker_api::time::rfc3339nano;
 use domain::{Digest, Error, Kind, Result, TenantId};
-use inventory::{Member, Network, TenantView};
+use inventory::{Member, Network, NetworkIpv6, TenantView};
 use serde::Serialize;
 
 #[derive(Debug, Clone, Serialize)]
@@ -53,9 +53,9 @@ struct Subnet {
     subnet: String,
     #[serde(rename = "IPRange", skip_serializing_if = "Option::is_none")]
     ip_range: Option<String>,
-    gateway: Ipv4Addr,
+    gateway: IpAddr,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    auxiliary_addresses: BTreeMap<String, Ipv4Addr>,
+    auxiliary_addresses: BTreeMap<String, IpAddr>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -68,7 +68,18 @@ struct ShownMember {
     #[serde(rename = "IPv4Address")]
     ipv4_address: String,
     #[serde(rename = "IPv6Address")]
-    ipv6_address: &'static str,
+    ipv6_address: String,
+}
+
+impl Subnet {
+    fn of_ipv6(side: NetworkIpv6) -> Self {
+        Self {
+            subnet: side.subnet.to_string(),
+            ip_range: side.range.map(|r| r.to_string()),
+            gateway: side.gateway.into(),
+            auxiliary_addresses: side.auxiliary.into_iter().map(|(name, a)| (name, a.into())).collect(),
+        }
+    }
 }
 
 impl Shown {
@@ -76,16 +87,19 @@ impl Shown {
         let subnet = Subnet {
             subnet: network.subnet.to_string(),
             ip_range: network.ip_range.map(|r| r.to_string()),
-            gateway: network.gateway,
-            auxiliary_addresses: network.auxiliary,
+            gateway: network.gateway.into(),
+            auxiliary_addresses: network.auxiliary.into_iter().map(|(name, a)| (name, a.into())).collect(),
         };
+        let enable_ipv6 = network.ipv6.is_some();
+        let config = [subnet].into_iter().chain(network.ipv6.map(Subnet::of_ipv6)).collect();
         Self {
             predefined: network.name == "bridge",
             endpoints: network.endpoints,
             internal: network.internal,
             options: network.options,
             labels: network.labels,
-            ipam: Ipam { driver: "default", options: Some(BTreeMap::new()), config: Some(vec![subnet]) },
+            ipam: Ipam { driver: "default", options: Some(BTreeMap::new()), config: Some(config) },
+            enable_ipv6,
             ..Self::bare(network.name, network.id.into(), "bridge", network.created_at)
         }
     }
@@ -120,7 +134,7 @@ impl Shown {
                 endpoint_id: m.endpoint_id,
                 mac_address: m.mac,
                 ipv4_address: m.address,
-                ipv6_address: "",
+                ipv6_address: m.address6,
             };
             (m.container_id, member)
         });
