@@ -229,6 +229,16 @@ fn what_is_wrong_is_said_in_dockerds_words() {
     assert_eq!(t.docker(&["ps", "-aq"]).ok(), "");
 }
 
+/// The registry stands for a server of the world: the operator lists it, as users of private addresses must.
+#[test]
+fn add_fetches_a_url_into_a_file_of_root_alone() {
+    let t = Tenant::new("bld");
+    let url = format!("http://{}/v2/library/busybox/tags/list", registry());
+    let out = build(&t, &format!("FROM busybox\nADD {url} /list\nRUN cat /list && stat -c %a:%u /list\n"), "");
+    assert_eq!(out.code, 0, "{}", out.out);
+    has(&out.out, &["\"tags\":[\"latest\"]", "600:0"]);
+}
+
 #[test]
 fn the_request_is_checked_by_its_own_rules() {
     let t = Tenant::new("bld");
