@@ -275,7 +275,11 @@ fn a_volume_stays_mounted_when_the_agent_and_containerd_die() {
     in_two_lives(
         |host| async move {
             let data = local("data");
-            let spec = host.mounting("while :; do date +%s%N > /d/now; sleep 0.1; done", &[mount(&data, "/d")]);
+            let spec = host.mounting(
+                // By a rename: who looks meanwhile must not find the file empty.
+                "while :; do date +%s%N > /d/new && mv /d/new /d/now; sleep 0.1; done",
+                &[mount(&data, "/d")],
+            );
             let id = host.start_with(spec, std::slice::from_ref(&data)).await.unwrap();
             {
                 let mut world = host.world.lock().unwrap();
