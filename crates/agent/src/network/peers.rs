@@ -9,7 +9,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -59,6 +62,8 @@ pub(super) struct Peers {
     known: Mutex<HashMap<u32, Known>>,
     /// Changes of one network's kernel state happen one after the other.
     turn: tokio::sync::Mutex<()>,
+    /// Every network has been listed since this agent began. Before, nobody that an earlier agent let in is shut out.
+    settled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -171,14 +176,33 @@ impl Peers {
             if let Some(known) = self.lock().get_mut(&router.vni) {
                 known.programmed = Some(paths);
             }
-            let vteps: BTreeSet<Ipv4Addr> =
-                self.lock().values().filter_map(|k| k.programmed.as_ref()).flatten().map(|path| path.vtep).collect();
-            host.keep_vteps(&vteps)?;
+            self.keep_vteps(host)?;
         }
         let running = wanted.into_values().filter(|p| p.running);
         names.set_remote(router.vni, &name, running.map(|p| (p.container, p.address, p.names)));
         self.correct_all(names, router.vni);
         Ok(())
+    }
+
+    /// From now on only hosts that share a network with this one may send; those that an earlier agent let in are checked.
+    pub(super) async fn settle(&self, host: &Host) -> Result<()> {
+        self.settled.store(true, Ordering::Relaxed);
+        self.shut_out(host).await
+    }
+
+    /// Hosts that share no network with this one any more send nothing more.
+    pub(super) async fn shut_out(&self, host: &Host) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        self.keep_vteps(host)
+    }
+
+    fn keep_vteps(&self, host: &Host) -> Result<()> {
+        if !self.settled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let known = self.lock();
+        let paths = known.values().filter_map(|k| k.programmed.as_ref()).flatten();
+        host.keep_vteps(&paths.map(|path| path.vtep).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Known>> {
@@ -192,8 +216,14 @@ async fn program(host: &Host, router: &Router, present: &BTreeSet<Path>, wanted:
     for vtep in vteps {
         host.admit_vtep(vtep)?;
     }
-    for path in present.difference(wanted).filter(|old| !wanted.iter().any(|new| new.address == old.address)) {
-        remove(router, index, path).await;
+    for old in present.difference(wanted) {
+        // Whoever has the address next may have another MAC, and the tenant may have given a MAC twice.
+        if !wanted.iter().any(|new| new.mac == old.mac) {
+            remove(router, index, tunnel(old)).await;
+        }
+        if !wanted.iter().any(|new| new.address == old.address) {
+            remove(router, index, [arp(old)]).await;
+        }
     }
     for path in wanted.difference(present).filter(|p| !p.vtep.is_unspecified()) {
         add(router, index, path).await?;
@@ -231,22 +261,25 @@ async fn add(router: &Router, index: u32, path: &Path) -> Result<()> {
     arp.replace().execute().await.map_err(because("add a peer's address"))
 }
 
+type Gone = (AddressFamily, NeighbourFlags, NeighbourAttribute);
+
+fn tunnel(path: &Path) -> [Gone; 2] {
+    let mac = || NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
+    [(AddressFamily::Bridge, NeighbourFlags::Own, mac()), (AddressFamily::Bridge, NeighbourFlags::Controller, mac())]
+}
+
+fn arp(path: &Path) -> Gone {
+    (AddressFamily::Inet, NeighbourFlags::empty(), NeighbourAttribute::Destination(path.address.into()))
+}
+
 /// What is not there any more is no error: the network may have been made anew.
-async fn remove(router: &Router, index: u32, path: &Path) {
-    let message = |family, flags, attribute| {
+async fn remove(router: &Router, index: u32, gone: impl IntoIterator<Item = Gone>) {
+    for (family, flags, attribute) in gone {
         let mut message = NeighbourMessage::default();
         message.header.family = family;
         message.header.ifindex = index;
         message.header.flags = flags;
         message.attributes.push(attribute);
-        message
-    };
-    let mac = || NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
-    for message in [
-        message(AddressFamily::Bridge, NeighbourFlags::Own, mac()),
-        message(AddressFamily::Bridge, NeighbourFlags::Controller, mac()),
-        message(AddressFamily::Inet, NeighbourFlags::empty(), NeighbourAttribute::Destination(path.address.into())),
-    ] {
         if let Err(error) = router.links.neighbours().del(message).execute().await {
             tracing::debug!(vni = router.vni, %error, "remove a peer");
         }
