@@ -217,7 +217,7 @@ fn found(host: &Host, inventory: &Value) -> BTreeSet<String> {
                 _ => {}
             }
         }
-        for entry in list(&asked(&netns, "ip -j neigh show dev vx nud permanent")).iter().filter(|_| heard) {
+        for entry in list(&asked(&netns, "ip -j -4 neigh show dev vx nud permanent")).iter().filter(|_| heard) {
             say(format!("{} is at {}", text(&entry["dst"]), text(&entry["lladdr"])));
         }
     }
