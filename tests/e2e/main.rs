@@ -3,15 +3,20 @@
 //! `tests/run` brings the system up and passes its coordinates in `WHARFINGER_E2E_*`. Every test has a tenant of its own,
 //! so that tests run side by side and no test can see another's objects.
 
+mod apart;
 mod bad_input;
 mod build;
+mod capture;
+mod checker;
 mod commit;
 mod connections;
 mod context;
+mod converge;
 mod disconnects;
 mod events;
 mod exec;
 mod files;
+mod harm;
 mod images;
 mod ipv6;
 mod isolation;

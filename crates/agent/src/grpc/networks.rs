@@ -22,7 +22,7 @@ impl v1::networks_server::Networks for Service {
         self.verb(request, |engine, message: v1::DisconnectRequest| async move {
             let (tenant, id) = rpc::tenant_and_container(message.container)?;
             let network: NetworkId = message.network_id.parse()?;
-            engine.unplug(tenant, &id, &network).await.map(|()| v1::Empty {})
+            engine.unplug(tenant, &id, &network, &message.endpoint_id).await.map(|()| v1::Empty {})
         })
         .await
     }

@@ -60,6 +60,7 @@ impl Host {
         };
         host.netns.run(|| netns::sysctl_here("net.ipv4.ip_forward", "1"))?;
         host.refresh().await?;
+        host.take_up_vteps()?;
         Ok(host)
     }
 
@@ -89,6 +90,14 @@ impl Host {
 
     pub(super) fn give_uplink(&self, uplink: Uplink) {
         self.uplinks.lock().unwrap_or_else(PoisonError::into_inner).remove(&uplink.0);
+    }
+
+    /// Those that an earlier agent let in: they stay until it is known that they need not.
+    fn take_up_vteps(&self) -> Result<()> {
+        let found = self.netns.run(|| nftables::elements_here(TABLE, PEERS))?;
+        let found = found.iter().filter_map(|text| text.parse::<Ipv4Addr>().ok());
+        self.vteps.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+        Ok(())
     }
 
     /// Lets VXLAN packets of another host in.

@@ -35,23 +35,37 @@ pub(crate) enum Verb {
 
 /// Loads a ruleset with nft(8) into the calling thread's namespace.
 pub(crate) fn load_here(ruleset: &str) -> Result<()> {
+    nft(&["-f", "-"], ruleset).map(drop)
+}
+
+/// The plain elements of a set of IPv4 in the calling thread's namespace.
+pub(crate) fn elements_here(table: &str, set: &str) -> Result<Vec<String>> {
+    let answer = nft(&["-j", "list", "set", "ip", table, set], "")?;
+    let answer: serde_json::Value = serde_json::from_str(&answer).map_err(|e| Error::because("nft's JSON", e))?;
+    let objects = answer["nftables"].as_array().into_iter().flatten();
+    let elements = objects.filter_map(|object| object["set"]["elem"].as_array()).flatten();
+    Ok(elements.filter_map(|element| element.as_str().map(ToOwned::to_owned)).collect())
+}
+
+/// What `nft` says, with `commands` on its stdin.
+fn nft(options: &[&str], commands: &str) -> Result<String> {
     let run = || -> io::Result<std::process::Output> {
         let mut nft = Command::new("nft")
-            .args(["-f", "-"])
+            .args(options)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         if let Some(mut stdin) = nft.stdin.take() {
-            stdin.write_all(ruleset.as_bytes())?;
+            stdin.write_all(commands.as_bytes())?;
         }
         nft.wait_with_output()
     };
     let output = run().map_err(|e| Error::because("run nft", e))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(Error::internal(format!("nft: {}\n{ruleset}", String::from_utf8_lossy(&output.stderr).trim())))
+    Err(Error::internal(format!("nft: {}\n{commands}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
 /// A netfilter socket; it belongs to the namespace of the thread that opened it.

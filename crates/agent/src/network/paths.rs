@@ -48,8 +48,14 @@ pub(super) async fn program(
     for vtep in vteps {
         host.admit_vtep(vtep)?;
     }
-    for path in present.difference(wanted).filter(|old| !wanted.iter().any(|new| new.address == old.address)) {
-        remove(router, index, path).await;
+    for old in present.difference(wanted) {
+        // Whoever has the address next may have another MAC, and the tenant may have given a MAC twice.
+        if !wanted.iter().any(|new| new.mac == old.mac) {
+            forget_tunnel(router, index, old.mac).await;
+        }
+        if !wanted.iter().any(|new| new.address == old.address) {
+            forget(router, neighbour(index, old.address.into())).await;
+        }
     }
     // Whoever has the IPv4 address next may have another IPv6 address.
     let kept: BTreeSet<Ipv6Addr> = wanted.iter().flat_map(Path::neighbours6).collect();
@@ -110,13 +116,11 @@ async fn add(router: &Router, index: u32, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is not there any more is no error: the network may have been made anew.
-async fn remove(router: &Router, index: u32, path: &Path) {
+async fn forget_tunnel(router: &Router, index: u32, mac: [u8; 6]) {
     for flags in [NeighbourFlags::Own, NeighbourFlags::Controller] {
-        let mac = NeighbourAttribute::LinkLayerAddress(path.mac.to_vec());
+        let mac = NeighbourAttribute::LinkLayerAddress(mac.to_vec());
         forget(router, message(index, AddressFamily::Bridge, flags, mac)).await;
     }
-    forget(router, neighbour(index, path.address.into())).await;
 }
 
 fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
@@ -141,6 +145,7 @@ fn message(
     message
 }
 
+/// What is not there any more is no error: the network may have been made anew.
 async fn forget(router: &Router, message: NeighbourMessage) {
     if let Err(error) = router.links.neighbours().del(message).execute().await {
         tracing::debug!(vni = router.vni, %error, "remove a peer");

@@ -9,7 +9,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::{Ipv4Addr, Ipv6Addr},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -47,6 +50,8 @@ pub(super) struct Peers {
     known: Mutex<HashMap<u32, Known>>,
     /// Changes of one network's kernel state happen one after the other.
     turn: tokio::sync::Mutex<()>,
+    /// Every network has been listed since this agent began. Before, nobody that an earlier agent let in is shut out.
+    settled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -160,15 +165,34 @@ impl Peers {
             if let Some(known) = self.lock().get_mut(&router.vni) {
                 known.programmed = Some(paths);
             }
-            let vteps: BTreeSet<Ipv4Addr> =
-                self.lock().values().filter_map(|k| k.programmed.as_ref()).flatten().map(|path| path.vtep).collect();
-            host.keep_vteps(&vteps)?;
+            self.keep_vteps(host)?;
         }
         let running = wanted.into_values().filter(|p| p.running);
         let place = |p: &Peer| Addresses { v4: p.address, v6: p.ipv6 };
         names.set_remote(router.vni, &name, running.map(|p| (p.container.clone(), place(&p), p.names)));
         self.correct_all(names, router.vni);
         Ok(())
+    }
+
+    /// From now on only hosts that share a network with this one may send; those that an earlier agent let in are checked.
+    pub(super) async fn settle(&self, host: &Host) -> Result<()> {
+        self.settled.store(true, Ordering::Relaxed);
+        self.shut_out(host).await
+    }
+
+    /// Hosts that share no network with this one any more send nothing more.
+    pub(super) async fn shut_out(&self, host: &Host) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        self.keep_vteps(host)
+    }
+
+    fn keep_vteps(&self, host: &Host) -> Result<()> {
+        if !self.settled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let known = self.lock();
+        let paths = known.values().filter_map(|k| k.programmed.as_ref()).flatten();
+        host.keep_vteps(&paths.map(|path| path.vtep).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Known>> {

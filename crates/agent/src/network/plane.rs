@@ -165,6 +165,7 @@ impl Plane {
             if let Err(error) = port.silence(&router).await {
                 tracing::warn!(port = port.name, error = error.operator_text(), "silence a container");
             }
+            withdraw(&router, &state.published);
         }
         let _ = self.reaper.send(Remains { dir, ports });
     }
@@ -195,6 +196,11 @@ impl Plane {
 
     pub(super) fn source(&self) -> Option<Arc<dyn Source>> {
         self.source.get().cloned()
+    }
+
+    /// Everybody's networks have been heard of since the agent began: hosts that are in none are shut out from now on.
+    pub(super) async fn settle(&self) -> Result<()> {
+        self.peers.settle(&self.host).await
     }
 
     pub(super) fn generation(&self, vni: u32) -> u64 {
@@ -260,6 +266,7 @@ impl Plane {
         for port in &gone {
             if let Some(router) = &router {
                 port.unplug(router).await?;
+                withdraw(router, request.published);
             }
         }
         state.ports = ports;
@@ -458,6 +465,15 @@ fn set_sysctls(netns: &Netns, sysctls: &BTreeMap<String, String>) -> Result<()> 
     netns.run(|| own.iter().try_for_each(|(key, value)| netns::sysctl_here(key, value)))
 }
 
+/// What a network's router led to a container that is in it no more.
+fn withdraw(router: &Router, published: &[HostPort]) {
+    for port in published {
+        if let Err(error) = router.withdraw(*port) {
+            tracing::warn!(port = port.host_port, error = error.operator_text(), "withdraw a published port");
+        }
+    }
+}
+
 /// Housekeeping, until the plane is dropped.
 async fn sweep(plane: Weak<Plane>) {
     let mut timer = tokio::time::interval(SWEEP);
@@ -470,8 +486,13 @@ async fn sweep(plane: Weak<Plane>) {
         for spare in plane.spares.cull() {
             let _ = plane.reaper.send(Remains { dir: spare.dir, ports: Vec::new() });
         }
-        for vni in plane.routers.cull().await {
-            plane.peers.forget(vni);
+        let gone = plane.routers.cull().await;
+        if gone.is_empty() {
+            continue;
+        }
+        gone.into_iter().for_each(|vni| plane.peers.forget(vni));
+        if let Err(error) = plane.peers.shut_out(&plane.host).await {
+            tracing::warn!(error = error.operator_text(), "shut out hosts of networks that are gone");
         }
     }
 }

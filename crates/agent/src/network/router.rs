@@ -124,6 +124,11 @@ impl Router {
         Ok(Some(uplink.router()))
     }
 
+    /// The port leads nowhere any more. Not there: done.
+    pub(super) fn withdraw(&self, port: HostPort) -> Result<()> {
+        published::stop(&self.nft, guard::ROUTER, port)
+    }
+
     /// Whether containers' links are still in it.
     pub(super) async fn is_used(&self) -> Result<bool> {
         Ok(links::names(&self.links).await?.iter().any(|name| name.starts_with('p')))

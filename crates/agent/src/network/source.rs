@@ -53,7 +53,7 @@ impl Plane {
 
     /// Until `stop`. The first round is at once: what was taken up after a restart has the names that it was made with.
     pub async fn converge(self: Arc<Self>, stop: CancellationToken) {
-        let mut troubled = false;
+        let (mut troubled, mut settled) = (false, false);
         let mut timer = interval(PERIOD);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -62,11 +62,16 @@ impl Plane {
                 () = stop.cancelled() => return,
             }
             let known = self.networks().await;
-            if known.is_empty() {
+            if known.is_empty() && settled {
                 continue;
             }
-            match self.learn(known).await {
-                Ok(()) => troubled = false,
+            let learnt = self.learn(known).await;
+            let learnt = match learnt.is_ok() && !settled {
+                true => self.settle().await,
+                false => learnt,
+            };
+            match learnt {
+                Ok(()) => (troubled, settled) = (false, true),
                 Err(error) if !std::mem::replace(&mut troubled, true) => {
                     tracing::warn!(error = error.operator_text(), "networks do not converge, trying on");
                 }

@@ -1,8 +1,13 @@
 //! `POST /networks/{id}/connect`: the row first, then the container's host, then the hosts that share the network.
+//!
+//! A host that does not answer may have plugged the container in all the same: the row, and with it the address, is taken
+//! back only once the host says that it has not, or has not any more.
+
+use std::time::Duration;
 
 use axum::extract::State;
 use docker_api::types::NetworkConnectRequest;
-use domain::{Error, Result};
+use domain::{Endpoint, Error, Result};
 use http::StatusCode;
 use inventory::{Container, Network};
 use rpc::v1;
@@ -19,6 +24,11 @@ use crate::{
     query::Params,
     state::App,
 };
+
+/// How long a host may take for it.
+const TAKE_BACK: Duration = Duration::from_secs(2);
+/// The longest time between two tries.
+const TAKE_BACK_PAUSE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn connect(
     State(app): State<App>,
@@ -44,14 +54,57 @@ pub(crate) async fn connect(
         v1::ConnectRequest { container: Some(target.key.clone()), endpoint_json: rpc::to_json(&endpoint).into() };
     let networks = app.channels.networks(target.container.host, &target.container.host_endpoint)?;
     if let Err(status) = networks.clone().plug(within(DEADLINE, request)).await {
-        // The host has not plugged it in: nor has the inventory, then.
-        target.rows.disconnect(&target.container.id, &network).await?;
+        let half = Half { target, networks, network, endpoint };
+        if !half.take_back().await {
+            tokio::spawn(half.take_back_later());
+        }
         return Err(status.into());
     }
     if target.container.observation.status.is_running() {
         announce::announce(&app, &target, std::slice::from_ref(&endpoint)).await;
     }
     Ok(json::empty(StatusCode::OK))
+}
+
+/// A connection that did not come to its end.
+struct Half {
+    target: Target,
+    networks: rpc::Networks,
+    network: Network,
+    endpoint: Endpoint,
+}
+
+impl Half {
+    /// True if nothing of it is left.
+    async fn take_back(&self) -> bool {
+        let request = v1::DisconnectRequest {
+            container: Some(self.target.key.clone()),
+            network_id: self.network.id.to_string(),
+            endpoint_id: self.endpoint.endpoint_id.clone(),
+        };
+        match self.networks.clone().unplug(within(TAKE_BACK, request)).await {
+            Err(status) if status.code() != tonic::Code::NotFound => return false,
+            _ => {}
+        }
+        self.target.rows.disconnect(&self.target.container.id, &self.network).await.is_ok()
+    }
+
+    /// Until the host answers, or the tenant has taken it back itself. Should this frontend end before, the tenant can do so.
+    async fn take_back_later(self) {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(TAKE_BACK_PAUSE);
+            match self.target.rows.container(self.target.container.id.as_str()).await {
+                Ok(now) if now.endpoints.iter().any(|e| e.endpoint_id == self.endpoint.endpoint_id) => {}
+                Ok(_) | Err(Error::NotFound { .. }) => return,
+                Err(_) => continue,
+            }
+            if self.take_back().await {
+                return tracing::info!(container.id = %self.target.container.id, "took half a connection back");
+            }
+        }
+    }
 }
 
 fn check(container: &Container, network: &Network) -> Result<()> {

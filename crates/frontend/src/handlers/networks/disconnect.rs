@@ -38,7 +38,11 @@ pub(crate) async fn disconnect(
     if !target.container.endpoints.iter().any(|e| e.network == network.id) {
         return Err(Error::forbidden(format!("container {id} is not connected to network {}", network.name)).into());
     }
-    let request = v1::DisconnectRequest { container: Some(target.key.clone()), network_id: network.id.to_string() };
+    let request = v1::DisconnectRequest {
+        container: Some(target.key.clone()),
+        network_id: network.id.to_string(),
+        ..Default::default()
+    };
     let networks = app.channels.networks(target.container.host, &target.container.host_endpoint)?;
     networks.clone().unplug(within(DEADLINE, request)).await?;
     target.rows.disconnect(id, &network).await?;
