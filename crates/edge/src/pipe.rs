@@ -18,10 +18,26 @@ use tokio::{io::Interest, net::TcpStream};
 /// A pipe's default capacity.
 const CHUNK: usize = 64 << 10;
 
+/// Why bytes go no further.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// Nothing comes any more.
+    Source(io::Error),
+    /// Nobody takes them any more; what that side has said before can still be read.
+    Sink(io::Error),
+}
+
+impl Broken {
+    pub(crate) fn cause(self) -> io::Error {
+        let (Self::Source(cause) | Self::Sink(cause)) = self;
+        cause
+    }
+}
+
 /// Until `from` ends; then `to` is told so.
-pub(crate) async fn copy(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+pub(crate) async fn copy(from: &TcpStream, to: &TcpStream) -> Result<(), Broken> {
     loop {
-        from.readable().await?;
+        from.readable().await.map_err(Broken::Source)?;
         if !burst(from, to).await? {
             let _ = shutdown(to.as_raw_fd(), Shutdown::Write);
             return Ok(());
@@ -30,16 +46,16 @@ pub(crate) async fn copy(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
 }
 
 /// Moves what there is. False: the end.
-async fn burst(from: &TcpStream, to: &TcpStream) -> io::Result<bool> {
-    let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+async fn burst(from: &TcpStream, to: &TcpStream) -> Result<bool, Broken> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|e| Broken::Source(e.into()))?;
     loop {
         // A peer that never pauses must not keep the thread from other connections.
         tokio::task::consume_budget().await;
         match from.try_io(Interest::READABLE, || moved(from, &writer, CHUNK)) {
             Ok(0) => return Ok(false),
-            Ok(held) => drain(&reader, to, held).await?,
+            Ok(held) => drain(&reader, to, held).await.map_err(Broken::Sink)?,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(e) => return Err(e),
+            Err(e) => return Err(Broken::Source(e)),
         }
     }
 }

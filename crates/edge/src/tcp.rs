@@ -1,12 +1,24 @@
 //! One TCP connection: to its target, and bytes both ways until both sides have closed.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use crate::{listener::Target, pipe, proxy_header::header, socket};
+use crate::{
+    listener::Target,
+    pipe::{Broken, copy},
+    proxy_header::header,
+    socket,
+};
 
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long what a side said before it left may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// `turn` counts the listener's connections.
 pub(crate) async fn serve(client: TcpStream, from: SocketAddr, target: Target, turn: usize) -> io::Result<()> {
@@ -19,7 +31,7 @@ pub(crate) async fn serve(client: TcpStream, from: SocketAddr, target: Target, t
     if with_header {
         inner.write_all(&header(from, client.local_addr()?)).await?;
     }
-    let outcome = tokio::try_join!(pipe::copy(&client, &inner), pipe::copy(&inner, &client)).map(drop);
+    let outcome = both(&client, &inner).await;
     if outcome.is_err() {
         // A reset, or a peer that is gone, is told as such: an end-of-file would mean that it has merely said all it had to.
         for stream in [&client, &inner] {
@@ -27,6 +39,24 @@ pub(crate) async fn serve(client: TcpStream, from: SocketAddr, target: Target, t
         }
     }
     outcome
+}
+
+/// Both directions. Who asks and leaves before it has heard everything has still asked: when one side takes no more, what
+/// it said before goes on its way.
+async fn both(client: &TcpStream, inner: &TcpStream) -> io::Result<()> {
+    let (mut up, mut down) = (pin!(copy(client, inner)), pin!(copy(inner, client)));
+    let (first, other): (_, Pin<&mut (dyn Future<Output = _> + Send)>) = tokio::select! {
+        first = &mut up => (first, down),
+        first = &mut down => (first, up),
+    };
+    match first {
+        Ok(()) => other.await.map_err(Broken::cause),
+        Err(Broken::Source(cause)) => Err(cause),
+        Err(Broken::Sink(cause)) => {
+            let _ = timeout(LAST_WORDS, other).await;
+            Err(cause)
+        }
+    }
 }
 
 /// The one whose turn it is, else the next ones.

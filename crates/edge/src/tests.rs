@@ -86,6 +86,33 @@ async fn a_reset_is_handed_on_as_one() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
+/// Whatever the edge does at that moment: the server speaks first, as TLS does after its handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_before_a_reset_arrives() {
+    let ip = "127.9.0.9";
+    let (port, table) = (free(ip).await, Table::new(free(ip).await, Vec::new()));
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    table.apply(&list(ip, 2, &[("tcp", port, server.local_addr().unwrap(), false)])).unwrap();
+    for round in 0..500u64 {
+        let mut client = TcpStream::connect((ip, port)).await.unwrap();
+        let (mut inner, _) = timeout(SOON, server.accept()).await.unwrap().unwrap();
+        let greeting = tokio::spawn(async move {
+            for _ in 0..8 {
+                let _ = inner.write_all(&[1; 1000]).await;
+                tokio::task::yield_now().await;
+            }
+            inner
+        });
+        tokio::time::sleep(Duration::from_micros(round % 50 * 10)).await;
+        client.write_all(b"request").await.unwrap();
+        client.set_zero_linger().unwrap();
+        drop(client);
+        let (mut inner, mut heard) = (greeting.await.unwrap(), Vec::new());
+        let _ = timeout(SOON, inner.read_to_end(&mut heard)).await.expect("the reset is handed on");
+        assert_eq!(heard, b"request", "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn the_newest_list_counts() {
     let ip = "127.9.0.2";
