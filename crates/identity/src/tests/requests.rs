@@ -135,11 +135,11 @@ fn weak_and_strange_keys_are_refused_by_name() {
         (include_str!("rsa-1024.csr.pem"), "its RSA key has 1024 bits, 2048 to 8192 are taken"),
         (include_str!("rsa-sha1.csr.pem"), "it is signed with SHA-1; use SHA-256"),
         (include_str!("secp256k1.csr.pem"), "its elliptic curve is neither P-256 nor P-384"),
-        (&p521, "its elliptic curve is neither P-256 nor P-384"),
+        (p521.as_str(), "its elliptic curve is neither P-256 nor P-384"),
         ("", "it holds no PEM section CERTIFICATE REQUEST"),
-        (&KeyPair::generate().unwrap().serialize_pem(), "it holds no PEM section CERTIFICATE REQUEST"),
-        (&armoured(b"no request"), "it is not a PKCS #10 request"),
-        (&"x".repeat(70_000), "it has 70000 bytes, 65536 at the most are taken"),
+        (KeyPair::generate().unwrap().serialize_pem().as_str(), "it holds no PEM section CERTIFICATE REQUEST"),
+        (armoured(b"no request").as_str(), "it is not a PKCS #10 request"),
+        ("x".repeat(70_000).as_str(), "it has 70000 bytes, 65536 at the most are taken"),
     ] {
         assert_eq!(refusal(pem), format!("invalid certificate request: {why}"));
     }
