@@ -41,14 +41,19 @@ pub(crate) fn busybox_tar() -> PathBuf {
 
 /// An operator's command.
 pub(crate) fn wharfinger(args: &[&str]) -> Output {
-    let out = Command::new(coordinate("WHARFINGER_E2E_BIN"))
-        .arg("--data-dir")
-        .arg(data_dir())
-        .args(args)
-        .output()
-        .expect("wharfinger runs");
+    let out = operators(args);
     assert!(out.status.success(), "wharfinger {args:?}: {}", String::from_utf8_lossy(&out.stderr));
     out
+}
+
+fn operators(args: &[&str]) -> Output {
+    let mut command = Command::new(coordinate("WHARFINGER_E2E_BIN"));
+    command.arg("--data-dir").arg(data_dir()).args(args).output().expect("wharfinger runs")
+}
+
+/// An operator's command that may be refused.
+pub(crate) fn operator(args: &[&str]) -> Done {
+    Done::of(operators(args))
 }
 
 /// What a command did.

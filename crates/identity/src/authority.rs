@@ -12,11 +12,11 @@ use std::{
 
 use domain::{CredentialId, Error, Result, Role, TenantRecord};
 use inventory::CredentialRecord;
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, PublicKeyData, SerialNumber};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Bundle, ClientName, RoleIdentity,
+    Bundle, ClientName, Grant, Papers, RoleIdentity, SigningRequest,
     bundle::{create_private_dir, write_file},
     leaf::{self, Names, Use},
     name::check_user,
@@ -85,7 +85,8 @@ impl Authority {
         (&self.endpoints.pem, self.endpoints.issuer.key().serialize_pem())
     }
 
-    /// For a user of a tenant. The record has yet to be stored: until then the certificate opens nothing.
+    /// For a user of a tenant, with a key made here. The record has yet to be stored: until then the certificate opens
+    /// nothing.
     pub fn issue_client(
         &self,
         tenant: &TenantRecord,
@@ -93,22 +94,56 @@ impl Authority {
         role: Role,
         days: u32,
     ) -> Result<(Bundle, CredentialRecord)> {
-        check_user(user)?;
-        let name = ClientName { tenant: tenant.id, user: user.to_owned(), credential: CredentialId::random() };
-        let names = Names { uri: Some(name.to_string()), ..Names::default() };
-        let (params, not_after) = leaf::leaf(&format!("{user}@{}", tenant.name), names, Use::Client, days)?;
+        let (params, record) = draft(Grant { tenant, user, role, days })?;
         let (cert_pem, key_pem, der) = self.tenants.sign(&params)?;
-        let record = CredentialRecord {
-            id: name.credential,
-            tenant: tenant.id,
-            user: name.user,
-            role,
-            fingerprint: Sha256::digest(&der).to_vec(),
-            not_after,
-            revoked_at: None,
-        };
-        Ok((Bundle { ca_pem: format!("{}{}", self.tenants.pem, self.root_pem), cert_pem, key_pem }, record))
+        Ok((Bundle { ca_pem: self.client_ca(), cert_pem, key_pem }, with_fingerprint(record, &der)))
     }
+
+    /// The papers of a new credential: for the key of `request`, or for one that is made here. As with
+    /// [`issue_client`](Self::issue_client), the record has yet to be stored.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad user name or time.
+    pub fn issue(&self, grant: Grant<'_>, request: Option<&SigningRequest>) -> Result<(Papers, CredentialRecord)> {
+        grant.check_days()?;
+        let Some(request) = request else {
+            let (bundle, record) = self.issue_client(grant.tenant, grant.user, grant.role, grant.days)?;
+            return Ok((bundle.into(), record));
+        };
+        let (params, record) = draft(grant)?;
+        let (cert_pem, der) = self.tenants.certify(&params, &request.key)?;
+        Ok((Papers { ca_pem: self.client_ca(), cert_pem, key_pem: None }, with_fingerprint(record, &der)))
+    }
+
+    /// What a tenant's client trusts.
+    fn client_ca(&self) -> String {
+        format!("{}{}", self.tenants.pem, self.root_pem)
+    }
+}
+
+/// Everything of a client's certificate comes from the grant, whoever made the key.
+fn draft(grant: Grant<'_>) -> Result<(CertificateParams, CredentialRecord)> {
+    let Grant { tenant, user, role, days } = grant;
+    check_user(user)?;
+    let name = ClientName { tenant: tenant.id, user: user.to_owned(), credential: CredentialId::random() };
+    let names = Names { uri: Some(name.to_string()), ..Names::default() };
+    let (mut params, not_after) = leaf::leaf(&format!("{user}@{}", tenant.name), names, Use::Client, days)?;
+    // rcgen would take the key's hash, and one key may get several certificates.
+    params.serial_number = Some(SerialNumber::from_slice(name.credential.0.as_bytes()));
+    let record = CredentialRecord {
+        id: name.credential,
+        tenant: tenant.id,
+        user: name.user,
+        role,
+        fingerprint: Vec::new(),
+        not_after,
+        revoked_at: None,
+    };
+    Ok((params, record))
+}
+
+fn with_fingerprint(record: CredentialRecord, der: &[u8]) -> CredentialRecord {
+    CredentialRecord { fingerprint: Sha256::digest(der).to_vec(), ..record }
 }
 
 impl Intermediate {
@@ -120,11 +155,18 @@ impl Intermediate {
         Ok(Self { pem, issuer })
     }
 
-    /// The chain and the key in PEM, and the leaf in DER.
+    /// The chain and a fresh key in PEM, and the leaf in DER.
     fn sign(&self, params: &CertificateParams) -> Result<(String, String, Vec<u8>)> {
-        let signed = KeyPair::generate().and_then(|key| Ok((params.signed_by(&key, &self.issuer)?, key)));
-        let (certificate, key) = signed.map_err(|e| Error::because("signing a certificate", e))?;
-        Ok((format!("{}{}", certificate.pem(), self.pem), key.serialize_pem(), certificate.der().to_vec()))
+        let key = KeyPair::generate().map_err(|e| Error::because("making a key", e))?;
+        let (chain, der) = self.certify(params, &key)?;
+        Ok((chain, key.serialize_pem(), der))
+    }
+
+    /// The chain in PEM, and the leaf in DER.
+    fn certify(&self, params: &CertificateParams, key: &impl PublicKeyData) -> Result<(String, Vec<u8>)> {
+        let certificate =
+            params.signed_by(key, &self.issuer).map_err(|e| Error::because("signing a certificate", e))?;
+        Ok((format!("{}{}", certificate.pem(), self.pem), certificate.der().to_vec()))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The gate between a TLS connection and a [`Tenant`]: looks the credential up by the certificate's fingerprint.
 //!
-//! Ask it for each request, not for each connection: connections live for hours, and a revocation must bite within a
-//! second. The cache makes that cheap: an answer is good for [`FRESH`], counted from *before* its query began. When the
-//! inventory cannot be asked, an older answer is not used.
+//! Ask it for each request, not for each connection, and again while something streams: connections live for hours, and a
+//! revocation must bite within a second. The cache makes that cheap: an answer is good for [`FRESH`], counted from *before*
+//! its query began, which leaves the other half second to whoever looks at times only. When the inventory cannot be asked,
+//! an older answer is not used.
 
 use std::{
     collections::HashMap,
@@ -19,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{ClientName, Tenant};
 
 /// How old an answer may be.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(500);
 /// Entries at which stale ones are thrown out.
 const MANY: usize = 10_000;
 

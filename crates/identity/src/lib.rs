@@ -8,11 +8,13 @@
 
 mod authority;
 mod bundle;
+mod credential;
 mod endpoint;
 mod gate;
 mod issuer;
 mod leaf;
 mod name;
+mod request;
 mod role;
 mod tenant;
 #[cfg(test)]
@@ -20,9 +22,11 @@ mod tests;
 
 pub use authority::Authority;
 pub use bundle::Bundle;
+pub use credential::{CREDENTIAL_DAYS, Grant, Papers};
 pub use endpoint::endpoint_server_config;
 pub use gate::Gate;
 pub use issuer::EndpointIssuer;
 pub use name::ClientName;
+pub use request::SigningRequest;
 pub use role::RoleIdentity;
 pub use tenant::Tenant;

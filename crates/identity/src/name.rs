@@ -37,7 +37,9 @@ impl ClientName {
 pub(crate) fn check_user(user: &str) -> Result<()> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if user.is_empty() || user.len() > 64 || !user.bytes().all(legal) {
-        return Err(Error::invalid(format!("invalid user name: {user:?}")));
+        return Err(Error::invalid(format!(
+            "invalid user name {user:?}: use a-z, A-Z, 0-9, '.', '_' and '-', 64 at the most"
+        )));
     }
     Ok(())
 }

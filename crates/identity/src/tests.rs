@@ -11,6 +11,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject
 
 use crate::{Authority, Bundle, ClientName, RoleIdentity, endpoint_server_config};
 
+mod requests;
+
 fn tenant() -> TenantRecord {
     TenantRecord {
         id: TenantId::random(),

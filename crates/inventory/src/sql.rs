@@ -31,6 +31,15 @@ macro_rules! summary_columns {
 
 pub(crate) use summary_columns;
 
+/// The columns of a tenant's record, from `tenants`.
+macro_rules! tenant_columns {
+    () => {
+        "id, name, ordinal, memory_quota_bytes, cpu_quota_millis, container_quota, created_at"
+    };
+}
+
+pub(crate) use tenant_columns;
+
 /// The columns of an image, from `images i`.
 macro_rules! image_columns {
     () => {

@@ -5,10 +5,10 @@ use domain::{Error, Kind, NetworkId, Result, TenantId, TenantRecord};
 use ipnet::{IpNet, Ipv4Net};
 use uuid::Uuid;
 
-use crate::{Inventory, TenantView, failure, network};
+use crate::{Inventory, Limit, QuotaChange, TenantView, failure, network, sql::tenant_columns};
 
 #[derive(sqlx::FromRow)]
-struct TenantRow {
+pub(crate) struct TenantRow {
     id: Uuid,
     name: String,
     ordinal: i32,
@@ -33,18 +33,12 @@ impl From<TenantRow> for TenantRecord {
     }
 }
 
-const BY_NAME: &str = "SELECT id, name, ordinal, memory_quota_bytes, cpu_quota_millis, container_quota, created_at
-    FROM tenants WHERE name = $1";
-const BY_ID: &str = "SELECT id, name, ordinal, memory_quota_bytes, cpu_quota_millis, container_quota, created_at
-    FROM tenants WHERE id = $1";
-const ALL: &str = "SELECT id, name, ordinal, memory_quota_bytes, cpu_quota_millis, container_quota, created_at
-    FROM tenants ORDER BY name";
-const INSERT: &str = "INSERT INTO tenants (id, name) VALUES ($1, $2)
-    RETURNING id, name, ordinal, memory_quota_bytes, cpu_quota_millis, container_quota, created_at";
+const BY_NAME: &str = concat!("SELECT ", tenant_columns!(), " FROM tenants WHERE name = $1");
+const BY_ID: &str = concat!("SELECT ", tenant_columns!(), " FROM tenants WHERE id = $1");
+const ALL: &str = concat!("SELECT ", tenant_columns!(), " FROM tenants ORDER BY name");
+const INSERT: &str = concat!("INSERT INTO tenants (id, name) VALUES ($1, $2) RETURNING ", tenant_columns!());
 const INSERT_NETWORK: &str = "INSERT INTO networks (tenant_id, id, name, subnet, gateway)
     VALUES ($1, $2, 'bridge', $3, host($3)::inet + 1)";
-const SET_QUOTA: &str = "UPDATE tenants SET memory_quota_bytes = $2, cpu_quota_millis = $3, container_quota = $4,
-    revision = revision + 1 WHERE id = $1";
 
 impl Inventory {
     /// A tenant and its default network `bridge`, out of `pool`. `Invalid` for a bad name, `Conflict` for a taken one.
@@ -88,7 +82,7 @@ impl Inventory {
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
-    /// Bytes, thousandths of a CPU and containers; None = without limit. What runs is not touched.
+    /// All three at once: bytes, thousandths of a CPU and containers; None = without limit. What runs is not touched.
     pub async fn set_quota(
         &self,
         id: TenantId,
@@ -96,13 +90,9 @@ impl Inventory {
         cpu_millis: Option<i64>,
         containers: Option<i64>,
     ) -> Result<()> {
-        let query = || {
-            sqlx::query(SET_QUOTA).bind(id.0).bind(memory_bytes).bind(cpu_millis).bind(containers).execute(&self.pool)
-        };
-        match failure::retrying("set a quota", query).await?.rows_affected() {
-            0 => Err(Error::not_found(Kind::Tenant, id.to_string())),
-            _ => Ok(()),
-        }
+        let limit = |value: Option<i64>| value.map_or(Limit::Remove, Limit::Set);
+        let (memory_bytes, cpu_millis, containers) = (limit(memory_bytes), limit(cpu_millis), limit(containers));
+        self.change_quota(id, QuotaChange { memory_bytes, cpu_millis, containers }).await.map(|_| ())
     }
 }
 

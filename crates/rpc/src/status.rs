@@ -38,13 +38,14 @@ fn variant(error: &Error) -> &'static str {
     }
 }
 
-const KINDS: [(Kind, &str); 9] = [
+const KINDS: [(Kind, &str); 10] = [
     (Kind::Container, "container"),
     (Kind::Exec, "exec"),
     (Kind::Image, "image"),
     (Kind::Network, "network"),
     (Kind::Volume, "volume"),
     (Kind::Tenant, "tenant"),
+    (Kind::Credential, "credential"),
     (Kind::Host, "host"),
     (Kind::Blob, "blob"),
     (Kind::Page, "page"),

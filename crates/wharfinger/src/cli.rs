@@ -1,8 +1,15 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use domain::Role;
+use inventory::Limit;
+
+use crate::quota::limit;
 
 /// A data centre that is one Docker host for many tenants.
 #[derive(Debug, Parser)]
@@ -30,9 +37,12 @@ pub(crate) enum Command {
         #[arg(long, default_value = "demo")]
         tenant: String,
     },
-    /// Make and list tenants.
+    /// Make and list tenants, and limit them.
     #[command(subcommand)]
     Tenants(TenantsCommand),
+    /// Client certificates of tenants' users.
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
     /// Run one frontend.
     Frontend {
         #[arg(long)]
@@ -64,8 +74,81 @@ pub(crate) enum Command {
 pub(crate) enum TenantsCommand {
     /// Make a tenant with its network and a client bundle for its owner.
     Create { name: String },
-    /// Names and ids.
+    /// Names and ids, and what each uses of its quota.
     List,
+    /// Set what a tenant may use, or show it (without options). Nothing is evicted by a lower quota.
+    Quota(QuotaOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuotaOptions {
+    pub(crate) tenant: String,
+    /// Of all its containers together, such as 512m or 8g; `none` removes the limit.
+    #[arg(long, value_name = "BYTES|none", value_parser = limit::memory)]
+    pub(crate) memory: Option<Limit>,
+    /// Of all its containers together, such as 4 or 1.5; `none` removes the limit.
+    #[arg(long, value_name = "CPUS|none", value_parser = limit::cpus)]
+    pub(crate) cpus: Option<Limit>,
+    /// How many there may be, stopped ones too; `none` removes the limit.
+    #[arg(long, value_name = "NUMBER|none", value_parser = limit::containers)]
+    pub(crate) containers: Option<Limit>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialsCommand {
+    /// Issue a certificate to a user of a tenant, who may have several.
+    Create {
+        #[arg(long)]
+        tenant: String,
+        #[arg(long)]
+        user: String,
+        /// Viewers read: no exec, no stdin.
+        #[arg(long, value_parser = PossibleValuesParser::new(ROLES).try_map(|text| text.parse::<Role>()))]
+        role: Role,
+        #[command(flatten)]
+        issue: IssueOptions,
+    },
+    /// All of them, revoked and expired ones too.
+    List {
+        #[arg(long)]
+        tenant: Option<String>,
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// End a certificate, also on connections that are open, within a second. May be said twice.
+    Revoke { id: String },
+    /// Issue another certificate with the tenant, user and role of this one, which goes on until its end or its revocation.
+    Renew {
+        id: String,
+        #[command(flatten)]
+        issue: IssueOptions,
+    },
+}
+
+const ROLES: [&str; 3] = ["owner", "developer", "viewer"];
+
+#[derive(Debug, Args)]
+pub(crate) struct IssueOptions {
+    /// How long it is valid.
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(days()))]
+    pub(crate) days: u32,
+    /// A certificate signing request in PEM: the key stays with whoever made it. Only its public key is used.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) csr: Option<PathBuf>,
+    /// Where the files go; none is replaced. Default: TENANT-USER-ID in the current directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+fn days() -> RangeInclusive<i64> {
+    let (least, most) = identity::CREDENTIAL_DAYS.into_inner();
+    least.into()..=most.into()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
 }
 
 #[derive(Debug, Args)]

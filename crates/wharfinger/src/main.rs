@@ -6,6 +6,7 @@
 
 mod address;
 mod cli;
+mod clients;
 mod containerd;
 mod credentials;
 mod database;
@@ -15,6 +16,7 @@ mod layout;
 mod lock;
 mod postgres;
 mod purge;
+mod quota;
 mod role;
 mod roles;
 mod roll;
@@ -51,7 +53,9 @@ fn run(cli: Cli) -> Result<()> {
         Command::Down { purge } => down::run(&layout()?, purge),
         Command::Env { tenant } => env::run(&layout()?, &tenant),
         Command::Tenants(TenantsCommand::Create { name }) => tenants::create(&layout()?, &name),
-        Command::Tenants(TenantsCommand::List) => tenants::list(&layout()?),
+        Command::Tenants(TenantsCommand::List) => quota::list(&layout()?),
+        Command::Tenants(TenantsCommand::Quota(options)) => quota::run(&layout()?, &options),
+        Command::Credentials(command) => clients::run(&layout()?, command),
         Command::Frontend { config } => role::frontend(&config),
         Command::Scheduler { config } => role::scheduler(&config),
         Command::Edge { config } => role::edge(&config),

@@ -36,16 +36,6 @@ pub(crate) fn create(layout: &Layout, name: &str) -> Result<()> {
     })
 }
 
-pub(crate) fn list(layout: &Layout) -> Result<()> {
-    block_on(async {
-        let (_, inventory) = database::of_running(layout).await?;
-        for tenant in inventory.tenants().await? {
-            say::line(format_args!("{:<20} {}", tenant.name, tenant.id));
-        }
-        Ok(())
-    })
-}
-
 /// Makes what is missing of a tenant and its bundle: a crash half-way is mended by the next call. True if nothing was.
 pub(crate) async fn ensure(layout: &Layout, site: &Site, inventory: &Inventory, name: &str) -> Result<bool> {
     check_name(name)?;
@@ -115,7 +105,7 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+pub(crate) fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|e| Error::because("starting the runtime", e))?.block_on(work)
 }

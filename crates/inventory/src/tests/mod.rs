@@ -12,6 +12,7 @@ mod ingest;
 mod ipv6;
 mod networks;
 mod ports;
+mod quotas;
 mod reservations;
 mod updates;
 mod volumes;
