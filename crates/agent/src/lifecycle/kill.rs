@@ -27,7 +27,7 @@ impl Engine {
             state.observation.generation
         };
         match signal {
-            Signal::KILL => self.kill_and_wait(&container, before).await.map(Done::now),
+            Signal::KILL => self.until_killed(&container, before).await.map(Done::now),
             _ => Ok(Done::now(container.observation())),
         }
     }

@@ -75,6 +75,11 @@ impl Engine {
                 self.send(container, &mut turn, Signal::KILL).await?;
             }
         }
+        self.until_killed(container, before).await
+    }
+
+    /// SIGKILL has been sent.
+    pub(super) async fn until_killed(&self, container: &Arc<Container>, before: u64) -> Result<Observation> {
         let exit = exited(container, before, Some(KILL_GRACE)).await;
         exit.ok_or_else(|| Error::unavailable("the container's processes do not end, try again"))
     }
