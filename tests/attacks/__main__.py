@@ -80,7 +80,7 @@ def main():
         began = time.monotonic()
         run(case, world, found)
         try:
-            world.stage.clean()
+            world.stage.clean(case)
         except Exception as error:
             print(f"cleaning after {case.id}: {error}")
         if given.slow and time.monotonic() - began > given.slow:

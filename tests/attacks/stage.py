@@ -154,10 +154,10 @@ class Stage:
             raise Invalid(f"no registry of the operator's is free for {', '.join(lacking)}")
         return known
 
-    def clean(self):
-        """Takes away what cases have left of the attacker's."""
+    def clean(self, case):
+        """Takes away what cases have left of the attacker's; a container that was filled up or has many execs as well."""
         [[execs]] = self.site.sql(f"select count(*) from execs where tenant_id = '{self.a.id}'")
-        if int(execs) > 20:
+        if int(execs) > 20 or "{0.." in case.text:
             self.kept.clear()
         keep = set(self.kept.values())
         for row in self.a.do("GET", "/containers/json?all=1"):
