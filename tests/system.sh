@@ -1,4 +1,4 @@
-# Sourced by tests/run and tests/conformance: a system of their own, in a directory of their own, and its end.
+# Sourced by tests/run, tests/conformance and tests/attack: a system of their own, in a directory of their own, and its end.
 # Before: $root is the repository. After `make_place`: $work, and nothing of it remains when the script ends.
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -63,10 +63,10 @@ start_registry() {
   python3 "$root/tests/seed_registry.py" "$registry" "$work/busybox.tar"
 }
 
-# Three hosts that may use $registry, also as the mirror of the default one.
+# Three hosts that may use $registry, also as the mirror of the default one. Further words are for `up`.
 start_system() {
   "$wharfinger" --data-dir "$data" up --hosts 3 --listen "127.0.0.1:$(free_port)" --helpers "$helpers" \
-    --insecure-registry "$registry" --registry-mirror "http://$registry" >"$work/up.log" 2>&1 &
+    --insecure-registry "$registry" --registry-mirror "http://$registry" "$@" >"$work/up.log" 2>&1 &
   up_pid=$!
   for _ in $(seq 600); do
     [ -e "$data/run/ready" ] && return 0

@@ -53,6 +53,13 @@ fn detached_exec_runs() {
 }
 
 #[test]
+fn a_detached_exec_may_have_a_terminal() {
+    let t = with_container();
+    t.docker(&["exec", "-d", "-t", "c1", "sh", "-c", "test -t 1 && touch /terminal; echo nobody reads this"]).ok();
+    eventually(10, "it has run", || t.docker(&["exec", "c1", "test", "-e", "/terminal"]).code == 0);
+}
+
+#[test]
 fn a_terminal_can_be_asked_for() {
     let t = with_container();
     let done = t.terminal("docker exec -it c1 sh -c 'tty; exit 4'");

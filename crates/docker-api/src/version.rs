@@ -48,7 +48,9 @@ impl FromStr for ApiVersion {
     fn from_str(given: &str) -> Result<Self, VersionError> {
         let number = |s: &str| {
             let digits = !s.is_empty() && s.len() <= 4 && s.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| s.parse().ok()).flatten()
+            // One spelling for each version: what compares paths must see the one that we see.
+            let plain = digits && (s == "0" || !s.starts_with('0'));
+            plain.then(|| s.parse().ok()).flatten()
         };
         let parsed = given.strip_prefix('v').unwrap_or(given).split_once('.');
         parsed
@@ -77,6 +79,7 @@ mod tests {
         assert_eq!(refusal("1.99"), "client version 1.99 is too new. Maximum supported API version is 1.51");
         assert!(refusal("1.9").starts_with("client version 1.9 is too old. Minimum supported API version is 1.24"));
         assert!(refusal("1.").starts_with("invalid API version"));
+        assert!(refusal("01.44").starts_with("invalid API version"));
         assert!(refusal("1.+5").starts_with("invalid API version"));
     }
 }

@@ -57,6 +57,9 @@ pub(crate) async fn answer(door: Arc<Door>, connection: Arc<Connection>, request
 async fn admitted(door: &Door, connection: &Arc<Connection>, mut request: Request<Body>) -> Result<Response, ApiError> {
     let tenant = door.app.gate.admit(&connection.chain).await?;
     tracing::Span::current().record("tenant.id", tracing::field::display(tenant.id()));
+    if request.uri().scheme().is_some() {
+        return Err(Error::invalid("the request's target must be a path: this is no proxy").into());
+    }
     let (version, path) = version::split(request.uri().path())?;
     if let Some(uri) = version::routed(request.method(), request.uri(), path) {
         *request.uri_mut() = uri;

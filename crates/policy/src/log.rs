@@ -236,14 +236,23 @@ fn tag(template: &str, source: &Source<'_>) -> Option<String> {
     (!filled.contains("{{") && !crate::names::has_control(&filled)).then_some(filled)
 }
 
-/// As `inspect` shows it: the driver by name, the options as given.
-pub(crate) fn shown(driver: LogDriver, config: Option<HashMap<String, String>>) -> HostConfigLogConfig {
-    let name = match driver {
+/// As `inspect` shows it: the driver by name, the options as given, but the limits that hold where they were lowered.
+pub(crate) fn shown(spec: &LogSpec, config: Option<HashMap<String, String>>) -> HostConfigLogConfig {
+    let name = match spec.driver {
         LogDriver::JsonFile => "json-file",
         LogDriver::Local => "local",
         LogDriver::None => "none",
     };
-    HostConfigLogConfig { typ: Some(name.to_owned()), config: Some(config.unwrap_or_default()) }
+    let mut config = config.unwrap_or_default();
+    if spec.driver != LogDriver::None {
+        if let Some(size) = config.get_mut("max-size").filter(|s| bytes(s) != Some(spec.max_size_bytes)) {
+            *size = spec.max_size_bytes.to_string();
+        }
+        if let Some(count) = config.get_mut("max-file").filter(|c| c.parse::<u32>() != Ok(spec.max_files)) {
+            *count = spec.max_files.to_string();
+        }
+    }
+    HostConfigLogConfig { typ: Some(name.to_owned()), config: Some(config) }
 }
 
 #[cfg(test)]
@@ -274,6 +283,19 @@ mod tests {
         assert_eq!(files("local", &[]), (20 * MIB, 5, 0));
         assert_eq!(files("local", &[("max-size", "1m"), ("compress", "false")]), (MIB, 5, 0));
         assert_eq!(log("none", &[("max-size", "x")]).expect("nothing to bound").0.driver, LogDriver::None);
+    }
+
+    #[test]
+    fn limits_are_shown_as_they_hold() {
+        let show = |options: &[(&str, &str)]| {
+            let (spec, _) = log("json-file", options).expect("legal");
+            let given = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            let config = super::shown(&spec, Some(given)).config.unwrap_or_default();
+            (config.get("max-size").cloned().unwrap_or_default(), config.get("max-file").cloned().unwrap_or_default())
+        };
+        assert_eq!(show(&[("max-size", "-1"), ("max-file", "1000")]), ("104857600".to_owned(), "10".to_owned()));
+        assert_eq!(show(&[("max-size", "10m"), ("max-file", "3")]), ("10m".to_owned(), "3".to_owned()));
+        assert_eq!(show(&[("max-size", "1g")]), ("104857600".to_owned(), String::new()));
     }
 
     #[test]

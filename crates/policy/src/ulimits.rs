@@ -54,6 +54,13 @@ fn max(name: &str, package: &Package) -> Result<u64> {
     }
 }
 
+/// As `inspect` shows them: those that hold.
+pub(crate) fn shown(limits: &[Rlimit]) -> Vec<ResourcesUlimits> {
+    let number = |value: u64| Some(i64::try_from(value).unwrap_or(-1));
+    let one = |l: &Rlimit| ResourcesUlimits { name: Some(l.name.clone()), soft: number(l.soft), hard: number(l.hard) };
+    limits.iter().map(one).collect()
+}
+
 /// -1 is "unlimited".
 fn number(name: &str, value: i64) -> Result<u64> {
     match value {

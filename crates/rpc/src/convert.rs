@@ -176,9 +176,20 @@ impl From<&HostFacts> for v1::HostFacts {
     }
 }
 
+/// More than any machine has. A host that claims more would draw every container to itself.
+const HOST_CPU_MILLIS_MAX: i64 = 8192 * 1000;
+const HOST_MEMORY_BYTES_MAX: i64 = 64 << 40;
+
 impl TryFrom<v1::HostFacts> for HostFacts {
     type Error = Error;
     fn try_from(f: v1::HostFacts) -> Result<Self> {
+        for (field, value, max) in
+            [("cpu_millis", f.cpu_millis, HOST_CPU_MILLIS_MAX), ("memory_bytes", f.memory_bytes, HOST_MEMORY_BYTES_MAX)]
+        {
+            if !(1..=max).contains(&value) {
+                return Err(Error::invalid(format!("field {field}: {value} is not between 1 and {max}")));
+            }
+        }
         Ok(Self {
             endpoint: f.endpoint,
             underlay_address: f

@@ -13,7 +13,7 @@ use containerd_client::{
     tonic::{Code, Status, transport::Channel},
     types::v1::Status as TaskStatus,
 };
-use domain::{Result, Signal};
+use domain::{Error, Kind, Result, Signal};
 use prost::Message;
 use prost_types::{Any, Timestamp};
 
@@ -194,8 +194,15 @@ impl Containerd {
     pub async fn resize(&self, id: &str, exec: Option<&str>, height: u32, width: u32) -> Result<()> {
         let exec_id = exec.unwrap_or_default().to_owned();
         let request = ResizePtyRequest { container_id: id.to_owned(), exec_id, width, height };
-        self.tasks().resize_pty(self.request(request)).await.map_err(|s| failed("tasks.resize_pty", s))?;
-        Ok(())
+        match self.tasks().resize_pty(self.request(request)).await {
+            Ok(_) => Ok(()),
+            // Not started yet, or ended since the caller looked.
+            Err(status) if status.code() == Code::NotFound => Err(match exec {
+                Some(exec) => Error::not_found(Kind::Exec, exec),
+                None => Error::conflict(format!("container {id} is not running")),
+            }),
+            Err(status) => Err(failed("tasks.resize_pty", status)),
+        }
     }
 
     /// The shim holds a writer of stdin as well: only this gives the process its end of file.

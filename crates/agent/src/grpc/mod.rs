@@ -56,7 +56,11 @@ impl Service {
 /// The request id of a frontend's call; nobody else may call.
 fn admit<M>(request: &Request<M>) -> Result<String, Status> {
     match Peer::of(request).map_err(rpc::status::to_status)? {
-        Peer::Frontend => Ok(rpc::request_id::of(request)),
+        Peer::Frontend => {
+            let request_id = rpc::request_id::of(request);
+            tracing::debug!(request_id, "called");
+            Ok(request_id)
+        }
         other => Err(rpc::status::to_status(Error::forbidden(format!("{other:?} may not call an agent")))),
     }
 }

@@ -101,10 +101,12 @@ impl Agent for Service {
     async fn wait(&self, request: Request<v1::WaitRequest>) -> Answer<v1::VerbReply> {
         admit(&request)?;
         let m = request.into_inner();
-        let condition = match m.condition() {
-            v1::WaitCondition::Unspecified | v1::WaitCondition::NotRunning => Condition::NotRunning,
-            v1::WaitCondition::NextExit => Condition::NextExit(m.after_generation),
-            v1::WaitCondition::Removed => Condition::Removed,
+        let condition = match v1::WaitCondition::try_from(m.condition) {
+            Ok(v1::WaitCondition::Unspecified | v1::WaitCondition::NotRunning) => Condition::NotRunning,
+            Ok(v1::WaitCondition::NextExit) => Condition::NextExit(m.after_generation),
+            Ok(v1::WaitCondition::Removed) => Condition::Removed,
+            // A newer peer's: not to be taken for one that is known.
+            Err(_) => return Err(refuse(Error::invalid(format!("unknown wait condition {}", m.condition)))),
         };
         let (tenant, id) = rpc::tenant_and_container(m.container).map_err(refuse)?;
         let observation = self.engine.wait(tenant, &id, condition).await.map_err(refuse)?;

@@ -126,6 +126,11 @@ impl Engine {
             tokio::spawn(async move { engine.feed_exec(&container, &exec, stdin, input).await });
         }
         if start.detach {
+            if start.spec.tty {
+                // What a terminal shows is read for nobody.
+                drop(running.pipes.output(running.exited.token));
+                return Box::pin(first);
+            }
             // Its directory names it to an agent that comes after us.
             tokio::spawn(async move {
                 running.exited.token.cancelled().await;
@@ -262,10 +267,10 @@ fn output(output: v1::stream_output::Output) -> v1::StreamOutput {
     v1::StreamOutput { output: Some(output) }
 }
 
-/// A detached one is connected to nothing.
+/// A detached one is connected to nothing; but the shim makes a terminal only for a process whose output has a place to go.
 fn streams_of(start: &ExecStart) -> ExecStreams {
     if start.detach {
-        return ExecStreams::default();
+        return ExecStreams { stdout: start.spec.tty, tty: start.spec.tty, ..ExecStreams::default() };
     }
     let spec = &start.spec;
     let stdout = spec.attach_stdout || spec.tty;

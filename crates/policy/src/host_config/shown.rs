@@ -4,7 +4,7 @@ use docker_api::types::{HostConfig, HostConfigCgroupnsModeEnum as CgroupNs};
 use domain::{ContainerSpec, Resources};
 
 use super::Parts;
-use crate::{Package, log, oci, resources::Wanted, restart};
+use crate::{Package, log, oci, resources::Wanted, restart, ulimits};
 
 /// What else the picture needs.
 pub(crate) struct Shown<'a> {
@@ -17,7 +17,7 @@ impl Shown<'_> {
     pub(crate) fn of(self, parts: Parts) -> HostConfig {
         let Parts {
             resources: wanted,
-            ulimits,
+            ulimits: _,
             init,
             binds,
             mounts,
@@ -83,14 +83,14 @@ impl Shown<'_> {
             oom_kill_disable: Some(false),
             init,
             pids_limit: Some(pids_limit),
-            ulimits: Some(ulimits),
+            ulimits: Some(ulimits::shown(&spec.process.rlimits)),
             cpu_count: Some(0),
             cpu_percent: Some(0),
             io_maximum_iops: Some(0),
             io_maximum_bandwidth: Some(0),
             binds,
             container_id_file: text(""),
-            log_config: Some(log::shown(spec.log.driver, log_config.and_then(|l| l.config))),
+            log_config: Some(log::shown(&spec.log, log_config.and_then(|l| l.config))),
             network_mode: Some(self.network_mode),
             port_bindings: Some(port_bindings),
             restart_policy: Some(restart::shown(spec.restart)),
