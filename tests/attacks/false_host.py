@@ -76,7 +76,9 @@ def answered(roles, flags):
                                    ("GET", f"/containers/{roles.container}/top", None)):
             try:
                 answer = roles.a.ask(method, path, body, patience=30)
-                found.append(Outcome("close" if answer.broken else str(answer.status), answer, note=path))
+                empty = answer.status == 200 and not answer.body
+                token = "close" if answer.broken else "empty_success" if empty else str(answer.status)
+                found.append(Outcome(token, answer, note=path))
             except wire.Closed as closed:
                 found.append(Outcome("close", note=f"{path} {closed}"))
     finally:
