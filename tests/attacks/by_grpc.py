@@ -146,12 +146,18 @@ def gr_009(roles):
 
 
 def started(roles, spec):
-    key = text(1, roles.a.id) + text(2, secrets.token_hex(32))
-    message = text(1, key) + text(2, "direct-" + secrets.token_hex(3)) + number(3, roles.a.uid_base) + text(4, json.dumps(spec)) + text(5, "[]")
-    [outcome] = roles.to_agent("Agent/Create", message)
-    if outcome.token == "grpc:OK":
+    """What comes of a create and a start. A container that the inventory does not know is soon forgotten: then once more."""
+    for _ in range(10):
+        key = text(1, roles.a.id) + text(2, secrets.token_hex(32))
+        name = "direct-" + secrets.token_hex(3)
+        [outcome] = roles.to_agent("Agent/Create", text(1, key) + text(2, name) + number(3, roles.a.uid_base) +
+                                   text(4, json.dumps(spec)) + text(5, "[]"))
+        if outcome.token != "grpc:OK":
+            break
         [outcome] = roles.to_agent("Agent/Start", text(1, key))
         roles.to_agent("Agent/Remove", text(1, key) + number(2, 1))
+        if outcome.token != "grpc:NOT_FOUND":
+            break
     return outcome.token
 
 

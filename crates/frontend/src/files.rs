@@ -5,7 +5,10 @@
 
 use bytes::Bytes;
 use domain::{Error, Result, TenantId};
-use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use inventory::Container;
 use rpc::v1;
 use tokio::sync::mpsc;
@@ -79,8 +82,16 @@ impl Files {
 
     /// The whole root file system as an archive, without what is mounted in it.
     pub(crate) async fn export(&self) -> Result<impl Stream<Item = Result<Bytes>> + Send + use<>> {
-        let reply = self.service.clone().export(self.whole()).await;
-        reply.map(|reply| data(reply.into_inner())).map_err(rpc::status::from_status)
+        let reply = self.service.clone().export(self.whole()).await.map_err(rpc::status::from_status)?;
+        let mut output = reply.into_inner();
+        let first = output.message().await.map_err(rpc::status::from_status)?;
+        match first.and_then(|m| m.output) {
+            Some(v1::files_output::Output::Data(begin)) => {
+                Ok(stream::once(async move { Ok(begin) }).chain(data(output)))
+            }
+            // Even an archive of nothing has an end.
+            _ => Err(Error::internal("an export without a byte")),
+        }
     }
 
     /// Unpacks `archive` into the directory `path`. When `archive` breaks off with an error, what has come so far stays.

@@ -28,8 +28,9 @@ pub(crate) async fn logs(State(app): State<App>, caller: Caller, Reference(id): 
     }
     let follow = request.follow;
     request.container = Some(target.key.clone());
-    // The agent's refusals come here, before the headers.
-    let output = target.agent.logs(request).await?.into_inner();
+    // The agent's refusals come here, before the headers; a stream that says nothing at all is no empty log.
+    let mut output = target.agent.logs(request).await?.into_inner();
+    hijack::attached(&mut output).await?;
     let tty = target.container.spec.process.tty;
     Ok(hijack::streamed(hijack::content_type(tty, caller.version), stream::logs_body(output.boxed(), tty, follow)))
 }
