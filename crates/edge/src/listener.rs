@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::{Error, Protocol, Result};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::Semaphore,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -23,7 +26,14 @@ pub(crate) enum Target {
     Frontends(Frontends),
 }
 
+#[derive(Clone)]
+enum Socket {
+    Tcp(Arc<TcpListener>),
+    Udp(Arc<UdpSocket>),
+}
+
 pub(crate) struct Listener {
+    socket: Socket,
     target: Target,
     /// Cancelled: no new connections.
     accepting: CancellationToken,
@@ -36,29 +46,45 @@ impl Listener {
     /// # Errors
     /// `Conflict` when the port is somebody else's on this machine.
     pub(crate) fn open(at: SocketAddr, protocol: Protocol, target: Target, tasks: &TaskTracker) -> Result<Self> {
-        let (accepting, alive) = (CancellationToken::new(), CancellationToken::new());
         let failed = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::AddrInUse => Error::conflict(format!("{at}: address already in use at the edge")),
             _ => Error::because(format!("cannot listen on {at}"), e),
         };
-        match (protocol, &target) {
-            (Protocol::Udp, Target::Host { to, .. }) => {
-                let socket = socket::udp(at).map_err(failed)?;
-                tasks.spawn(alive.clone().run_until_cancelled_owned(udp::serve(socket, *to)));
+        let socket = match protocol {
+            Protocol::Udp => Socket::Udp(Arc::new(socket::udp(at).map_err(failed)?)),
+            Protocol::Tcp => Socket::Tcp(Arc::new(socket::listen(at).map_err(failed)?)),
+        };
+        Ok(Self::serve(socket, target, tasks))
+    }
+
+    /// The same socket, so that nobody who calls meanwhile finds it closed; the connections to the old target end.
+    pub(crate) fn lead_to(&mut self, target: Target, tasks: &TaskTracker) {
+        *self = Self::serve(self.socket.clone(), target, tasks);
+    }
+
+    fn serve(socket: Socket, target: Target, tasks: &TaskTracker) -> Self {
+        let (accepting, alive) = (CancellationToken::new(), CancellationToken::new());
+        match (socket.clone(), target.clone()) {
+            (Socket::Udp(socket), Target::Host { to, .. }) => {
+                tasks.spawn(alive.clone().run_until_cancelled_owned(udp::serve(socket, to)));
             }
-            _ => {
-                let accept = accept(socket::listen(at).map_err(failed)?, target.clone(), tasks.clone(), alive.clone());
+            // The API is TCP alone.
+            (Socket::Udp(_), Target::Frontends(_)) => {}
+            (Socket::Tcp(listener), target) => {
+                let accept = accept(listener, target, tasks.clone(), alive.clone());
                 let (accepting, alive) = (accepting.clone(), alive.clone());
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = accept => {}
+                        // First, so that what has not been accepted is the next target's.
+                        biased;
                         () = accepting.cancelled() => {}
                         () = alive.cancelled() => {}
+                        () = accept => {}
                     }
                 });
             }
         }
-        Ok(Self { target, accepting, _connections: alive.drop_guard() })
+        Self { socket, target, accepting, _connections: alive.drop_guard() }
     }
 
     pub(crate) fn target(&self) -> &Target {
@@ -71,7 +97,7 @@ impl Listener {
     }
 }
 
-async fn accept(listener: TcpListener, target: Target, tasks: TaskTracker, alive: CancellationToken) {
+async fn accept(listener: Arc<TcpListener>, target: Target, tasks: TaskTracker, alive: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut turn = 0;
     loop {

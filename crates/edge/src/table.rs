@@ -59,8 +59,13 @@ impl Table {
         }
         (address.generation, address.wanted) = (list.generation, wanted);
         let wanted = &address.wanted;
-        // What leads elsewhere now is another listener: its connections end with it.
-        address.listeners.retain(|key, listener| wanted.get(key) == Some(listener.target()));
+        address.listeners.retain(|key, listener| match wanted.get(key) {
+            Some(target) if target != listener.target() => {
+                listener.lead_to(target.clone(), &self.tasks);
+                true
+            }
+            other => other.is_some(),
+        });
         self.open(ip, address)
     }
 

@@ -128,9 +128,15 @@ async fn the_newest_list_counts() {
     let ended = timeout(SOON, open.read(&mut [0u8; 1])).await.expect("a connection to the old target ends");
     assert!(matches!(ended, Ok(0) | Err(_)));
     assert_eq!(table.known()[0].generation, 6);
-    table.apply(&list(ip, 7, &[])).unwrap();
+    // Nobody who calls at that moment is turned away.
+    for generation in 7..50 {
+        let (to, answer) = if generation % 2 == 0 { (second, b"2x") } else { (first, b"1x") };
+        table.apply(&list(ip, generation, &[("tcp", port, to, false)])).unwrap();
+        assert_eq!(ask((ip, port), b"x").await.unwrap(), answer, "generation {generation}");
+    }
+    table.apply(&list(ip, 51, &[])).unwrap();
     assert!(ask((ip, port), b"x").await.is_err());
-    table.apply(&list(ip, 8, &[("tcp", port, first, false)])).unwrap();
+    table.apply(&list(ip, 52, &[("tcp", port, first, false)])).unwrap();
     table.forget(&[ip.to_owned()]);
     assert!(ask((ip, port), b"x").await.is_err() && table.known().is_empty());
 }

@@ -25,8 +25,8 @@ struct Flow {
 type Flows = Arc<Mutex<HashMap<SocketAddr, Flow>>>;
 
 /// For ever; dropping it ends all flows.
-pub(crate) async fn serve(socket: UdpSocket, to: SocketAddr) {
-    let (socket, flows) = (Arc::new(socket), Flows::default());
+pub(crate) async fn serve(socket: Arc<UdpSocket>, to: SocketAddr) {
+    let flows = Flows::default();
     let mut datagram = vec![0u8; DATAGRAM];
     loop {
         let (length, client) = match socket.recv_from(&mut datagram).await {

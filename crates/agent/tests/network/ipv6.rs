@@ -81,6 +81,8 @@ fn a_container_speaks_with_its_own_addresses_only() {
         ip(&one_at.net_ns, "-6 route add fd12::3/128 dev eth0 src fd12::77");
         assert_eq!(reach(&one_at, address(3)), None, "another address");
         ip(&one_at.net_ns, "-6 route del fd12::3/128");
+        // Linux would go on speaking with the newest address.
+        ip(&one_at.net_ns, "-6 addr del fd12::77/64 dev eth0");
         assert_eq!(greeting_of(&one_at, address(3)).as_deref(), Some("two"));
         // It takes an address that is nobody's: what it answers to whoever looks for it is dropped.
         ip(&three_at.net_ns, "-6 addr add fd12::99/64 dev eth0 nodad");
