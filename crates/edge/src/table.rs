@@ -100,8 +100,12 @@ impl Table {
 
     /// Opens what could not be opened before.
     pub(crate) fn try_again(&self) -> Result<()> {
-        let mut addresses = self.lock();
-        addresses.iter_mut().fold(Ok(()), |outcome, (ip, address)| self.open(*ip, address).and(outcome))
+        let mut outcome = Ok(());
+        // One that cannot be opened must not keep the others back.
+        for (ip, address) in self.lock().iter_mut() {
+            outcome = self.open(*ip, address).and(outcome);
+        }
+        outcome
     }
 
     /// Addresses that are nobody's any more.
